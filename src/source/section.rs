@@ -1,0 +1,5 @@
+//! (to come)
+
+/// (to come)
+#[derive(Debug)]
+pub struct Section;
