@@ -1,11 +1,22 @@
 //! Text that people wrote, and what is wrong with it.
 //!
-//! Every file is read into a [`Source`]; every mistake becomes a [`Problem`] that points at the
-//! bytes and says what to write instead; [`Problems`] collects all of them, so that one run shows
-//! everything. Knows nothing of keys, routes or the network.
+//! Every file is read into a [`Source`]; a [`Section`] takes its members one by one; every mistake
+//! becomes a [`Problem`] that points at the bytes and says what to write instead; [`Problems`]
+//! collects all of them, so that one run shows everything. Knows nothing of keys, routes or the
+//! network.
 
+mod mask;
+mod nearest;
 mod problem;
+mod read;
+mod render;
 mod section;
+mod syntax;
+mod text;
+mod value;
 
-pub use problem::{Problem, Problems, Source};
+pub use nearest::nearest;
+pub use problem::{Problem, Problems};
 pub use section::Section;
+pub use text::Source;
+pub use value::{At, Span, Table, Value};

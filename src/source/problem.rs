@@ -1,31 +1,7 @@
 //! A mistake in a file, with its place and its remedy.
 
-use std::ops::Range;
-use std::path::PathBuf;
-use std::sync::Arc;
-
-/// A file as it was read, or a `--set` argument.
-#[derive(Clone, Debug)]
-pub struct Source {
-    /// What to call it in a report: a path, or `--set listen.https`.
-    pub name: Arc<str>,
-    /// The directory that relative paths in it are relative to.
-    pub directory: PathBuf,
-    /// The text, whole.
-    pub text: Arc<str>,
-}
-
-impl Source {
-    /// The line and column (both from 1, the column in characters) of a byte offset.
-    #[must_use]
-    pub fn line_column(&self, offset: usize) -> (usize, usize) {
-        let before = self.text.get(..offset).unwrap_or(&self.text);
-        let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-        let line = before.matches('\n').count() + 1;
-        let column = before.get(line_start..).map_or(0, |rest| rest.chars().count()) + 1;
-        (line, column)
-    }
-}
+use super::text::Source;
+use super::value::Span;
 
 /// One thing that is wrong, or (with `warning`) merely unwise.
 #[derive(Clone, Debug)]
@@ -33,9 +9,9 @@ pub struct Problem {
     /// Lower case, no full stop, the user's words in backticks.
     pub message: String,
     /// Where; `None` when there is no text to point at (a file that is missing).
-    pub place: Option<(Source, Range<usize>)>,
+    pub place: Option<(Source, Span)>,
     /// A second place that matters, with what it is ("first defined here").
-    pub also: Option<(Source, Range<usize>, String)>,
+    pub also: Option<(Source, Span, String)>,
     /// What to write instead.
     pub help: Option<String>,
     /// A warning does not stop the load.
@@ -49,9 +25,10 @@ impl Problem {
         Self { message: message.into(), place: None, also: None, help: None, warning: false }
     }
 
-    /// A mistake at a span of a source.
+    /// A mistake at a span of a source, or of a text that was added to it.
     #[must_use]
-    pub fn at(source: &Source, span: Range<usize>, message: impl Into<String>) -> Self {
+    pub fn at(source: &Source, span: Span, message: impl Into<String>) -> Self {
+        let (source, span) = source.place(&span);
         Self { place: Some((source.clone(), span)), ..Self::new(message) }
     }
 
@@ -63,7 +40,8 @@ impl Problem {
 
     /// Adds a second place.
     #[must_use]
-    pub fn also(self, source: &Source, span: Range<usize>, label: impl Into<String>) -> Self {
+    pub fn also(self, source: &Source, span: Span, label: impl Into<String>) -> Self {
+        let (source, span) = source.place(&span);
         Self { also: Some((source.clone(), span, label.into())), ..self }
     }
 
@@ -97,8 +75,29 @@ impl Problems {
         self.list.iter().any(|problem| !problem.warning)
     }
 
+    /// How many there are, warnings among them.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
     /// In the order in which they were found.
     pub fn iter(&self) -> impl Iterator<Item = &Problem> {
         self.list.iter()
+    }
+
+    /// Forgets what does not hold.
+    pub(super) fn retain(&mut self, from: usize, keep: impl Fn(&Problem) -> bool) {
+        let mut at = 0;
+        self.list.retain(|problem| {
+            at += 1;
+            at <= from || keep(problem)
+        });
     }
 }

@@ -1,0 +1,51 @@
+//! What the TOML parser complains of, each mistake once.
+
+use toml::de::Error;
+
+use super::problem::Problem;
+use super::problem::Problems;
+use super::text::Source;
+use super::value::Span;
+
+/// Notes syntax errors, and gives the lines that they are on: what a reader finds wrong there is a
+/// consequence.
+pub(super) fn report(source: &Source, errors: &[Error], problems: &mut Problems) -> Vec<Span> {
+    let mut lines: Vec<Span> = Vec::with_capacity(errors.len());
+    // A list that is never closed takes the rest of the file for its elements: one mistake.
+    let unclosed = errors.iter().any(|error| error.message().starts_with("unclosed array"));
+    let mut in_list = false;
+    for error in errors {
+        let span = error.span().unwrap_or(0..0);
+        let line = whole_lines(&source.text, &span);
+        let repeats = in_list || lines.last().is_some_and(|last| line.start <= last.end);
+        in_list |= unclosed && error.message().contains("array");
+        if !repeats {
+            problems.push(describe(source, span, error.message(), in_list));
+        }
+        lines.push(line);
+    }
+    lines.sort_by_key(|line| line.start);
+    lines
+}
+
+fn describe(source: &Source, span: Span, message: &str, in_list: bool) -> Problem {
+    let problem = Problem::at(source, span, message);
+    match message {
+        _ if in_list => problem.help("close the list before this with `]`"),
+        _ if message.starts_with("string values must be quoted") => {
+            problem.help("put the value in quotes")
+        }
+        _ if message.starts_with("duplicate key") => {
+            problem.help("it stands twice: keep one of them")
+        }
+        _ if message.starts_with("key with no value") => problem.help("write `name = value`"),
+        _ => problem,
+    }
+}
+
+/// The lines that a span touches, without the last line break.
+fn whole_lines(text: &str, span: &Span) -> Span {
+    let start = text.get(..span.start).and_then(|before| before.rfind('\n')).map_or(0, |at| at + 1);
+    let end = text.get(span.end..).and_then(|after| after.find('\n'));
+    start..end.map_or(text.len(), |at| span.end + at)
+}
