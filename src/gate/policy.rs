@@ -1,0 +1,95 @@
+//! What counts as a credential, and over which transport.
+
+use http::HeaderName;
+use regex_lite::Regex;
+
+use crate::keys::ApiKey;
+
+/// Which carriers are on, and what a request without a credential gets.
+#[derive(Clone, Debug)]
+pub struct Credentials {
+    /// `Authorization: Bearer KEY` (RFC 6750).
+    pub bearer: bool,
+    /// `Authorization: Basic …` (RFC 7617), the key as the password.
+    pub basic: Option<BasicUser>,
+    /// The key alone in a header of this name.
+    pub header: Option<HeaderName>,
+    /// Bearer counts only on requests that accept JSON.
+    pub requires_json: bool,
+    /// Of the challenges; visible ASCII without `"` and `\`.
+    pub realm: Box<str>,
+    /// What a request without a counted credential gets.
+    pub anonymous: Anonymous,
+}
+
+impl Credentials {
+    /// Whether `Authorization` is a carrier at all; if not it is the upstream's own business.
+    #[must_use]
+    pub const fn uses_authorization(&self) -> bool {
+        self.bearer || self.basic.is_some()
+    }
+}
+
+/// Who the user name of Basic is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BasicUser {
+    /// Always this one.
+    Fixed(Box<str>),
+    /// The account's id; the key must allow it.
+    Account,
+}
+
+/// What a request without a counted credential gets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Anonymous {
+    /// 401.
+    #[default]
+    Refuse,
+    /// Forwarded without identity, on routes without conditions.
+    Forward,
+}
+
+/// What the plain listener takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum HttpAccepts {
+    /// Nothing: every request is `insecure_transport`.
+    #[default]
+    Nothing,
+    /// What a trusted proxy says came by HTTPS.
+    ForwardedHttps,
+    /// Everything.
+    Everything,
+}
+
+/// What happens to a request that no route takes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Unmatched {
+    /// `no_route`.
+    #[default]
+    Refuse,
+    /// Any valid key passes.
+    Allow,
+}
+
+/// What a syntactically valid key looks like.
+#[derive(Clone, Debug)]
+pub struct KeyPattern(Regex);
+
+impl KeyPattern {
+    /// The default of `keys.pattern`.
+    pub const DEFAULT: &'static str = "[A-Za-z0-9._~+/=-]{16,256}";
+
+    /// Compiles a regular expression that must match the whole key.
+    ///
+    /// # Errors
+    /// When it is no regular expression.
+    pub fn new(pattern: &str) -> Result<Self, regex_lite::Error> {
+        Regex::new(&format!("^(?:{pattern})$")).map(Self)
+    }
+
+    /// Whether a key fits.
+    #[must_use]
+    pub fn fits(&self, key: &ApiKey<'_>) -> bool {
+        key.text().is_some_and(|text| !text.ends_with('\n') && self.0.is_match(text))
+    }
+}
