@@ -1,9 +1,85 @@
-//! The command line.
+//! The command line: the table of commands. Each has a file of its own, with its arguments and
+//! what it does. Must not know hyper.
+//!
+//! Exit codes: 0 done, 1 refused or invalid, 2 wrong usage. Answers go to stdout, everything else
+//! to stderr. No command takes a secret as an argument.
+
+mod accounts;
+mod check;
+mod init;
+mod keys;
+mod print;
+mod quickstart;
+mod run;
+mod shell;
 
 use std::process::ExitCode;
+
+use clap::CommandFactory;
+use clap::Parser;
+use clap::Subcommand;
+
+/// Sits in front of an API you already have, terminates TLS, lets in only requests that carry a key
+/// you issued, and tells the API which account is calling and what it may do.
+#[derive(Debug, Parser)]
+#[command(name = "keygate", bin_name = "keygate", version, max_term_width = 100)]
+#[command(propagate_version = false, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Quickstart(quickstart::Args),
+    Init(init::Args),
+    Run(run::Args),
+    Check(check::Args),
+    #[command(subcommand)]
+    Keys(keys::Command),
+    #[command(subcommand)]
+    Accounts(accounts::Command),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
+}
 
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    match Cli::try_parse() {
+        Ok(cli) => cli.command.run(),
+        Err(error) => {
+            // Help that cannot be printed has no reader to tell it to.
+            let _ = error.print();
+            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
+        }
+    }
+}
+
+impl Command {
+    fn run(self) -> ExitCode {
+        match self {
+            Self::Quickstart(args) => quickstart::run(args),
+            Self::Init(args) => init::run(args),
+            Self::Run(args) => run::run(args),
+            Self::Check(args) => check::run(args),
+            Self::Keys(command) => keys::run(command),
+            Self::Accounts(command) => accounts::run(command),
+            Self::Completions(args) => shell::completions(&args),
+            Self::Man(args) => shell::man(&args),
+        }
+    }
+}
+
+/// The whole table, for what is generated from it.
+fn table() -> clap::Command {
+    Cli::command()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_table_of_commands_contradicts_itself_nowhere() {
+        super::table().debug_assert();
+    }
 }

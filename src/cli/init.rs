@@ -1,0 +1,16 @@
+//! `keygate init` (to come).
+
+use std::process::ExitCode;
+
+/// Write a commented configuration to start from
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Where to write it
+    #[arg(default_value = ".")]
+    dir: std::path::PathBuf,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "a command consumes its arguments")]
+pub(crate) fn run(_args: Args) -> ExitCode {
+    ExitCode::FAILURE
+}

@@ -1,0 +1,15 @@
+//! `keygate keys …` (to come).
+
+use std::process::ExitCode;
+
+/// Create, list, revoke and rotate keys
+#[derive(Debug, clap::Subcommand)]
+pub(crate) enum Command {
+    /// Show the keys
+    List,
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "a command consumes its arguments")]
+pub(crate) fn run(_command: Command) -> ExitCode {
+    ExitCode::FAILURE
+}
