@@ -9,7 +9,6 @@ pub(crate) enum Command {
     List,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a command consumes its arguments")]
 pub(crate) fn run(_command: Command) -> ExitCode {
     ExitCode::FAILURE
 }

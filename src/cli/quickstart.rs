@@ -10,7 +10,6 @@ pub(crate) struct Args {
     dir: Option<std::path::PathBuf>,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a command consumes its arguments")]
 pub(crate) fn run(_args: Args) -> ExitCode {
     ExitCode::FAILURE
 }

@@ -13,7 +13,6 @@ pub(crate) struct Args {
     set: Vec<String>,
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "a command consumes its arguments")]
 pub(crate) fn run(_args: Args) -> ExitCode {
     ExitCode::FAILURE
 }
