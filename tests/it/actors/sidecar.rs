@@ -1,0 +1,193 @@
+//! The program itself, as a child process.
+
+use std::net::SocketAddr;
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use tempfile::TempDir;
+
+use super::client::{Client, Response};
+use super::eventually;
+use super::http2::Http2;
+use super::log::{Line, Transcript};
+use super::setup::Setup;
+use super::wire::Wire;
+
+/// A running `keygate run`; it is killed with the test.
+pub(crate) struct Sidecar {
+    child: Child,
+    pub(crate) directory: TempDir,
+    pub(crate) log: Transcript,
+    pub(crate) https: SocketAddr,
+    pub(crate) http: Option<SocketAddr>,
+    admin: String,
+}
+
+impl Sidecar {
+    /// Starts it and waits until it listens.
+    pub(crate) fn start(setup: &Setup) -> Self {
+        let directory = TempDir::new().unwrap();
+        setup.write(directory.path());
+        Self::start_in(directory, setup)
+    }
+
+    /// Starts it on files that stand there already.
+    pub(crate) fn start_in(directory: TempDir, setup: &Setup) -> Self {
+        let mut child = command(&directory, setup).stdout(Stdio::null()).spawn().unwrap();
+        let log = Transcript::of(child.stderr.take().unwrap());
+        let Some(line) = log.wait(0, |line| line.message() == "listening") else {
+            let _ = child.kill();
+            panic!("it does not listen:\n{}\n--\n{}", log.text(), setup.text());
+        };
+        let first = |name: &str| line.texts(name).into_iter().next();
+        let address = |name| first(name).map(|text| text.parse().expect("an address"));
+        Self {
+            child,
+            directory,
+            https: address("https").expect("member `https`"),
+            http: address("http"),
+            admin: first("admin").expect("member `admin`"),
+            log,
+        }
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path(name)).unwrap()
+    }
+
+    /// Writes a file beside its place and renames it over it, as careful programs do.
+    pub(crate) fn replace(&self, name: &str, content: impl AsRef<[u8]>) {
+        let path = self.path(name);
+        let temporary = path.with_extension("tmp");
+        std::fs::write(&temporary, content).unwrap();
+        std::fs::rename(temporary, path).unwrap();
+    }
+
+    pub(crate) fn client(&self) -> Client {
+        Client::tls(self.https)
+    }
+
+    pub(crate) fn plain(&self) -> Client {
+        Client::plain(self.http.expect("a plain listener"))
+    }
+
+    pub(crate) fn http2(&self) -> Http2 {
+        Http2::connect(self.https)
+    }
+
+    /// One request on a connection of its own.
+    pub(crate) fn get(&self, target: &str, fields: &[&str]) -> Response {
+        self.client().get(target, &[fields, &["Connection: close"]].concat())
+    }
+
+    /// Asks the admin port.
+    pub(crate) fn admin(&self, target: &str) -> Response {
+        let mut client = match self.admin.strip_prefix("unix:") {
+            Some(path) => Client { wire: Wire::new(Box::new(UnixStream::connect(path).unwrap())) },
+            None => Client::plain(self.admin.parse().expect("the admin address")),
+        };
+        client.get(target, &["Connection: close"])
+    }
+
+    pub(crate) fn ready(&self) -> Value {
+        self.admin("/readyz").json()
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.ready()["generation"].as_u64().expect("a generation")
+    }
+
+    /// Waits until a newer state is in force.
+    pub(crate) fn reloaded(&self, since: u64) -> u64 {
+        eventually("a newer generation", || Some(self.generation()).filter(|now| *now > since))
+    }
+
+    /// The sum of a metric over all its label sets that contain the given texts.
+    pub(crate) fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let text = self.admin("/metrics").text();
+        text.lines()
+            .filter(|line| !line.starts_with('#'))
+            .filter_map(|line| line.rsplit_once(' '))
+            .filter(|(series, _)| series.split('{').next() == Some(name))
+            .filter(|(series, _)| labels.iter().all(|label| series.contains(label)))
+            .map(|(_, value)| value.parse::<f64>().unwrap())
+            .sum()
+    }
+
+    /// How many requests were refused with a reason so far.
+    pub(crate) fn refusals(&self, reason: &str) -> u64 {
+        self.counted("refused", Some(reason))
+    }
+
+    /// How many requests ended in an outcome so far, for a reason or for any.
+    pub(crate) fn counted(&self, outcome: &str, reason: Option<&str>) -> u64 {
+        let outcome = format!("outcome=\"{outcome}\"");
+        let reason = reason.map(|reason| format!("reason=\"{reason}\"")).unwrap_or_default();
+        let labels = [outcome.as_str(), reason.as_str()];
+        format!("{:.0}", self.metric("keygate_requests_total", &labels)).parse().unwrap()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let pid = Pid::from_raw(self.child.id().cast_signed()).unwrap();
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// The first log line from a mark on that satisfies a condition.
+    pub(crate) fn logged(&self, from: usize, what: &str, wanted: impl Fn(&Line) -> bool) -> Line {
+        let line = self.log.wait(from, wanted);
+        line.unwrap_or_else(|| panic!("never logged: {what}:\n{}", self.log.text()))
+    }
+
+    /// Waits for the process to end.
+    pub(crate) fn wait_exit(&mut self) -> ExitStatus {
+        eventually("the process to end", || self.child.try_wait().unwrap())
+    }
+
+    pub(crate) fn running(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("--- what keygate said:\n{}", self.log.text());
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs it on files that it should refuse; its exit code and everything it said.
+pub(crate) fn refuses(setup: &Setup, spoil: impl FnOnce(&TempDir)) -> (Option<i32>, String) {
+    let directory = TempDir::new().unwrap();
+    setup.write(directory.path());
+    spoil(&directory);
+    let mut child = command(&directory, setup).stdout(Stdio::null()).spawn().unwrap();
+    let log = Transcript::of(child.stderr.take().unwrap());
+    let listening = log.wait(0, |line| line.message() == "listening");
+    if listening.is_some() {
+        let _ = child.kill();
+        panic!("it started although it should not:\n{}", log.text());
+    }
+    let text = log.ended();
+    (child.wait().unwrap().code(), text)
+}
+
+fn command(directory: &TempDir, setup: &Setup) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+    command.arg("run").arg("--config").arg(directory.path().join("keygate.toml"));
+    for assignment in &setup.sets {
+        command.arg("--set").arg(assignment);
+    }
+    // Not the test's directory: relative paths must not depend on where the program was started.
+    command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+}

@@ -1,0 +1,160 @@
+//! What a file of cases says.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use serde::Deserialize;
+
+use crate::actors::setup::sha256;
+
+/// One file: a configuration, its keys, and what must be true of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct CaseFile {
+    /// A directory of `deploy/presets`, instead of `config`.
+    pub(crate) preset: Option<String>,
+    /// The text of `keygate.toml`, without addresses, upstream and certificate.
+    pub(crate) config: Option<String>,
+    /// The text of `keys.toml`. `{sha256 NAME}` stands for the digest of that credential,
+    /// `{now+1h}` and `{now-1h}` for a time.
+    pub(crate) keys: String,
+    /// Overrides, as `--set` takes them.
+    #[serde(default)]
+    pub(crate) set: Vec<String>,
+    /// The keys' texts, by the names that the cases use.
+    pub(crate) credentials: BTreeMap<String, String>,
+    #[serde(rename = "case")]
+    pub(crate) cases: Vec<Case>,
+}
+
+/// One request and what becomes of it.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) request: Ask,
+    pub(crate) expect: Expect,
+    #[serde(default)]
+    pub(crate) upstream: Upstream,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ask {
+    #[serde(default = "get")]
+    pub(crate) method: String,
+    #[serde(default = "root")]
+    pub(crate) target: String,
+    /// `{NAME}` stands for a credential, `{basic USER:NAME}` for it in Basic's base64.
+    #[serde(default)]
+    pub(crate) headers: Vec<String>,
+    #[serde(default)]
+    pub(crate) body: String,
+    #[serde(default = "both")]
+    pub(crate) over: Vec<Transport>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Transport {
+    Https1,
+    Https2,
+    Http,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Expect {
+    pub(crate) status: u16,
+    /// The precise reason, as the metrics count it; absent: the request is forwarded.
+    pub(crate) reason: Option<String>,
+    /// What the metrics call the outcome, where it is neither `forwarded` nor `refused`.
+    pub(crate) outcome: Option<String>,
+    /// The body, exactly; `{request_id}` stands for the answer's own.
+    pub(crate) body: Option<String>,
+    pub(crate) contains: Option<String>,
+    /// `Name: value` that the answer has, exactly; `Name` that it has at all.
+    #[serde(default)]
+    pub(crate) headers: Vec<String>,
+    #[serde(default)]
+    pub(crate) without: Vec<String>,
+    /// All `WWW-Authenticate` lines, in any order.
+    pub(crate) challenges: Option<Vec<String>>,
+    /// The answer equals that of another case of the file, byte for byte but for `Date`,
+    /// `X-Request-Id` and its copy in the body.
+    pub(crate) same_as: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Upstream {
+    /// `Name: value`, exactly once, or `Name`.
+    #[serde(default)]
+    pub(crate) sees: Vec<String>,
+    #[serde(default)]
+    pub(crate) sees_not: Vec<String>,
+    /// The target's bytes.
+    pub(crate) path: Option<String>,
+    pub(crate) body: Option<String>,
+}
+
+fn get() -> String {
+    "GET".to_owned()
+}
+
+fn root() -> String {
+    "/".to_owned()
+}
+
+fn both() -> Vec<Transport> {
+    vec![Transport::Https1, Transport::Https2]
+}
+
+impl CaseFile {
+    pub(crate) fn read(name: &str) -> Self {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut file: Self =
+            toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(file.preset.is_some() != file.config.is_some(), "{name}: a preset or a config");
+        file.keys = file.fill(&file.keys);
+        for at in 0..file.cases.len() {
+            let headers = file.cases[at].request.headers.iter().map(|header| file.fill(header));
+            file.cases[at].request.headers = headers.collect();
+        }
+        file
+    }
+
+    /// Puts credentials, digests and times in place of what stands for them.
+    fn fill(&self, text: &str) -> String {
+        let mut rest = text;
+        let mut filled = String::new();
+        while let Some((before, after)) = rest.split_once('{') {
+            let (word, after) = after.split_once('}').expect("a closing brace");
+            filled.push_str(before);
+            filled.push_str(&self.word(word));
+            rest = after;
+        }
+        filled + rest
+    }
+
+    fn word(&self, word: &str) -> String {
+        if let Some(name) = word.strip_prefix("sha256 ") {
+            return sha256(self.credential(name));
+        }
+        if let Some(pair) = word.strip_prefix("basic ") {
+            let (user, name) = pair.split_once(':').expect("a user and a credential");
+            let header = crate::actors::client::basic(user, self.credential(name));
+            return header.replace("Authorization: Basic ", "");
+        }
+        if let Some(span) = word.strip_prefix("now") {
+            let span: jiff::Span = span.parse().expect("a span");
+            return keygate::clock::now().checked_add(span).unwrap().to_string();
+        }
+        self.credential(word).to_owned()
+    }
+
+    fn credential(&self, name: &str) -> &str {
+        self.credentials.get(name).unwrap_or_else(|| panic!("no credential `{name}`"))
+    }
+}

@@ -1,0 +1,69 @@
+//! Cases as data: files of requests with the answers they must get. [`file`] reads them and knows
+//! nothing of how they are played; [`run`] plays them against the real program.
+
+mod file;
+mod run;
+
+use run::play;
+
+#[test]
+fn usetix_answers_every_row_of_its_document() {
+    play("usetix.toml");
+}
+
+#[test]
+fn usetix_with_anonymous_requests_forwarded() {
+    play("usetix-anonymous.toml");
+}
+
+#[test]
+fn personyze_answers_every_row_of_its_document() {
+    play("personyze.toml");
+}
+
+#[test]
+fn minimal_lets_in_only_keys() {
+    play("minimal.toml");
+}
+
+#[test]
+fn credentials_are_taken_by_the_carriers_that_are_on() {
+    play("carriers.toml");
+}
+
+#[test]
+fn the_account_is_the_basic_user_where_so_configured() {
+    play("basic-account.toml");
+}
+
+#[test]
+fn addresses_are_believed_only_from_trusted_proxies() {
+    play("addresses.toml");
+}
+
+#[test]
+fn routes_are_matched_by_the_most_specific_path() {
+    play("routes.toml");
+}
+
+#[test]
+fn permissions_are_the_narrower_of_account_and_key() {
+    play("permissions.toml");
+}
+
+#[test]
+fn refusals_have_the_configured_form() {
+    play("answers-json.toml");
+    play("answers-text.toml");
+    play("answers-disclosed.toml");
+}
+
+#[test]
+fn shadow_and_public_routes_waive_what_they_say() {
+    play("waived.toml");
+}
+
+#[test]
+fn ambiguous_paths_are_refused() {
+    play("paths.toml");
+}

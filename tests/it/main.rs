@@ -1,0 +1,9 @@
+//! The program as its users meet it: the real binary between a scripted upstream and raw clients.
+//!
+//! Three actors (`origin`, `sidecar`, `client`) play every scene; nothing here looks inside the
+//! product. A scene that waits does so on a condition, with a deadline, never for a time.
+
+#[cfg(test)]
+mod actors;
+#[cfg(test)]
+mod cases;
