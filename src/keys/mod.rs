@@ -3,11 +3,13 @@
 //! Must not know hyper, tokio or the network. Files are read and written in `file` and `edit` only.
 
 mod digest;
+pub mod file;
 mod record;
 mod table;
 mod token;
 
 pub use digest::{DigestError, Digester, KeyDigest};
+pub use file::KeyFile;
 pub use record::{
     Access, Account, AccountId, AttributeRules, EventRules, KeyId, KeyRecord, KeyStatus, Kind,
     Name, NameError, Origin, Permission, SimpleAuth,

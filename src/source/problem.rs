@@ -75,6 +75,12 @@ impl Problems {
         self.list.iter().any(|problem| !problem.warning)
     }
 
+    /// Whether anything that was added when there were `before` of them already stops a load.
+    #[must_use]
+    pub fn fatal_since(&self, before: usize) -> bool {
+        self.list.iter().skip(before).any(|problem| !problem.warning)
+    }
+
     /// How many there are, warnings among them.
     #[must_use]
     pub fn len(&self) -> usize {
