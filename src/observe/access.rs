@@ -1,0 +1,94 @@
+//! The access log: one line a request, under the target `keygate::access`.
+//!
+//! What did not go through is worth a line by default; what did is a line at `debug`. Nothing is
+//! copied or formatted for a line that would not be written.
+
+use std::time::Duration;
+
+use tracing::Level;
+
+use crate::gate::Transport;
+
+use super::record::{Fate, Outcome, Record, labels};
+
+const TARGET: &str = "keygate::access";
+/// How much of a path is logged, in bytes.
+const PATH: usize = 1024;
+
+/// Whether a line would be written for a request of this fate.
+pub(super) fn wanted(fate: Fate) -> bool {
+    match labels(Some(fate)).0 {
+        Outcome::Failed => tracing::enabled!(target: TARGET, Level::WARN),
+        Outcome::Refused | Outcome::Shadow => tracing::enabled!(target: TARGET, Level::INFO),
+        Outcome::Forwarded | Outcome::Minted => tracing::enabled!(target: TARGET, Level::DEBUG),
+    }
+}
+
+/// What of a path is logged: no query, since people put secrets into it, and not without end.
+pub(super) fn path(path: &str) -> &str {
+    let path = path.split_once(['?', '#']).map_or(path, |(path, _)| path);
+    path.get(..path.floor_char_boundary(PATH)).unwrap_or_default()
+}
+
+const fn transport(transport: Transport) -> &'static str {
+    match transport {
+        Transport::Tls => "https",
+        Transport::Plain => "http",
+    }
+}
+
+macro_rules! line {
+    ($level:expr, $record:expr, $elapsed:expr, $route:expr) => {{
+        let (outcome, reason) = labels($record.fate);
+        let detail = $record.detail.as_deref();
+        tracing::event!(
+            target: TARGET,
+            $level,
+            outcome = outcome.as_str(),
+            reason = (!reason.is_empty()).then_some(reason),
+            status = $record.status,
+            route = $route,
+            method = detail.map(|detail| &*detail.method),
+            path = detail.map(|detail| &*detail.path),
+            key = detail.and_then(|detail| detail.key.as_ref()).map(|key| key.as_str()),
+            account = detail.and_then(|detail| detail.account.as_ref()).map(|id| id.as_str()),
+            client = detail.map(|detail| tracing::field::display(detail.client)),
+            transport = detail.map(|detail| transport(detail.transport)),
+            version = detail.map(|detail| detail.version),
+            request_id = detail.map(|detail| &*detail.request_id),
+            generation = detail.map(|detail| detail.generation),
+            received = $record.received,
+            sent = $record.sent,
+            milliseconds = $elapsed.as_secs_f64() * 1e3,
+            "request"
+        );
+    }};
+}
+
+/// Writes the line of a request that has ended.
+pub(super) fn write(record: &Record, elapsed: Duration, route: &str) {
+    match record.fate.map(|fate| labels(Some(fate)).0) {
+        Some(Outcome::Failed) => line!(Level::WARN, record, elapsed, route),
+        Some(Outcome::Refused | Outcome::Shadow) => line!(Level::INFO, record, elapsed, route),
+        Some(Outcome::Forwarded | Outcome::Minted) | None => {
+            line!(Level::DEBUG, record, elapsed, route);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_query_is_not_logged() {
+        assert_eq!(path("/a/b?api_key=secret"), "/a/b");
+        assert_eq!(path("/a/b#secret"), "/a/b");
+    }
+
+    #[test]
+    fn a_long_path_is_cut_between_characters() {
+        assert_eq!(path(&"é".repeat(2000)).len(), PATH);
+        assert_eq!(path(&format!("/{}", "é".repeat(2000))).len(), PATH - 1);
+    }
+}

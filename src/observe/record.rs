@@ -1,0 +1,361 @@
+//! The one account of one request: written once, whatever becomes of the request.
+//!
+//! A [`RecordGuard`] is made when the request's head has been read, travels with the request into
+//! the response's body, and tells metrics and access log when it is dropped: at the end of the
+//! body, when the client goes away, when the task is cancelled, when it panics.
+
+use std::net::IpAddr;
+use std::time::{Duration, Instant};
+
+use crate::clock;
+use crate::gate::Denial;
+use crate::gate::Transport;
+use crate::keys::AccountId;
+use crate::keys::KeyId;
+
+use super::access;
+use super::label::RouteId;
+use super::metrics::WorkerMetrics;
+
+/// What became of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It was permitted, and the upstream had it.
+    Forwarded,
+    /// It would have been refused for this reason, but the route does not enforce.
+    Shadow(Denial),
+    /// It was answered with a token.
+    Minted,
+    /// It was refused.
+    Refused(Denial),
+    /// It was permitted, and the upstream did not answer it (502, 504).
+    Failed(Denial),
+}
+
+/// The label `outcome` of `keygate_requests_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// See [`Fate::Forwarded`].
+    Forwarded,
+    /// See [`Fate::Shadow`].
+    Shadow,
+    /// See [`Fate::Minted`].
+    Minted,
+    /// See [`Fate::Refused`].
+    Refused,
+    /// See [`Fate::Failed`]; also a request whose client left before anything was decided.
+    Failed,
+}
+
+impl Outcome {
+    /// As metrics and log have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Forwarded => "forwarded",
+            Self::Shadow => "shadow",
+            Self::Minted => "minted",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The reason of a request that ended before anything was decided about it.
+const ABANDONED: &str = "abandoned";
+const REASONS: usize = Denial::ALL.len();
+/// Outcomes without a reason, then the reasons of those that have one.
+pub(super) const SLOTS: usize = 3 + 3 * REASONS;
+
+/// The cell that counts a fate; `None` is a request that was abandoned.
+pub(super) const fn slot(fate: Option<Fate>) -> usize {
+    match fate {
+        None => 0,
+        Some(Fate::Forwarded) => 1,
+        Some(Fate::Minted) => 2,
+        Some(Fate::Shadow(reason)) => 3 + reason.position(),
+        Some(Fate::Refused(reason)) => 3 + REASONS + reason.position(),
+        Some(Fate::Failed(reason)) => 3 + 2 * REASONS + reason.position(),
+    }
+}
+
+/// The fates that there can be, in no order that matters.
+pub(super) fn fates() -> impl Iterator<Item = Option<Fate>> {
+    let reasoned = [Fate::Shadow, Fate::Refused, Fate::Failed];
+    [None, Some(Fate::Forwarded), Some(Fate::Minted)].into_iter().chain(
+        reasoned
+            .into_iter()
+            .flat_map(|fate| Denial::ALL.iter().map(move |reason| Some(fate(*reason)))),
+    )
+}
+
+/// The labels `outcome` and `reason`; the reason is empty where there is none.
+pub(super) const fn labels(fate: Option<Fate>) -> (Outcome, &'static str) {
+    match fate {
+        None => (Outcome::Failed, ABANDONED),
+        Some(Fate::Forwarded) => (Outcome::Forwarded, ""),
+        Some(Fate::Minted) => (Outcome::Minted, ""),
+        Some(Fate::Shadow(reason)) => (Outcome::Shadow, reason.name()),
+        Some(Fate::Refused(reason)) => (Outcome::Refused, reason.name()),
+        Some(Fate::Failed(reason)) => (Outcome::Failed, reason.name()),
+    }
+}
+
+/// What a line of the access log says about a request besides its fate. Borrowed: it is copied
+/// only when a line will be written.
+#[derive(Clone, Copy, Debug)]
+pub struct About<'a> {
+    /// The request's method.
+    pub method: &'a str,
+    /// The request's path; a query that follows it is not logged.
+    pub path: &'a str,
+    /// What `X-Request-Id` says.
+    pub request_id: &'a str,
+    /// Who is believed to have sent it.
+    pub client: IpAddr,
+    /// How it arrived.
+    pub transport: Transport,
+    /// `1.0`, `1.1` or `2`.
+    pub version: &'static str,
+    /// The generation of the table that decided.
+    pub generation: u64,
+    /// The key that was presented, where it is known.
+    pub key: Option<&'a KeyId>,
+    /// The key's account.
+    pub account: Option<&'a AccountId>,
+}
+
+/// A copy of [`About`] that lives as long as the request.
+#[derive(Debug)]
+pub(super) struct Detail {
+    pub(super) method: Box<str>,
+    pub(super) path: Box<str>,
+    pub(super) request_id: Box<str>,
+    pub(super) client: IpAddr,
+    pub(super) transport: Transport,
+    pub(super) version: &'static str,
+    pub(super) generation: u64,
+    pub(super) key: Option<KeyId>,
+    pub(super) account: Option<AccountId>,
+}
+
+impl Detail {
+    fn new(about: &About<'_>) -> Self {
+        Self {
+            method: about.method.into(),
+            path: access::path(about.path).into(),
+            request_id: about.request_id.into(),
+            client: about.client,
+            transport: about.transport,
+            version: about.version,
+            generation: about.generation,
+            key: about.key.cloned(),
+            account: about.account.cloned(),
+        }
+    }
+}
+
+/// Everything that is told about a request when it has ended.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) fate: Option<Fate>,
+    pub(super) route: RouteId,
+    pub(super) status: Option<u16>,
+    pub(super) started: Instant,
+    pub(super) answered: Option<Instant>,
+    pub(super) waited: Duration,
+    pub(super) received: u64,
+    pub(super) sent: u64,
+    pub(super) detail: Option<Box<Detail>>,
+}
+
+impl Record {
+    /// Our own share of the time to the response's head: all but the waiting for others. `None`
+    /// when there was no answer.
+    pub(super) fn overhead(&self) -> Option<Duration> {
+        let total = self.answered?.saturating_duration_since(self.started);
+        Some(total.saturating_sub(self.waited))
+    }
+}
+
+/// Writes the record of a request when it is dropped.
+#[derive(Debug)]
+pub struct RecordGuard {
+    record: Record,
+    worker: WorkerMetrics,
+}
+
+impl RecordGuard {
+    /// Begins the account of a request whose head was complete at `started`.
+    #[must_use]
+    pub fn new(worker: &WorkerMetrics, started: Instant) -> Self {
+        worker.begin();
+        let record = Record {
+            fate: None,
+            route: RouteId::NONE,
+            status: None,
+            started,
+            answered: None,
+            waited: Duration::ZERO,
+            received: 0,
+            sent: 0,
+            detail: None,
+        };
+        Self { record, worker: worker.clone() }
+    }
+
+    /// What became of it; said again when more is known, and the last word counts.
+    pub fn settle(&mut self, fate: Fate, route: RouteId, about: &About<'_>) {
+        self.record.fate = Some(fate);
+        self.record.route = route;
+        if access::wanted(fate) {
+            self.record.detail = Some(Box::new(Detail::new(about)));
+        }
+    }
+
+    /// The response's head was handed to the client's connection.
+    pub fn answered(&mut self, status: u16, now: Instant) {
+        self.record.status = Some(status);
+        self.record.answered = Some(now);
+    }
+
+    /// Time before the response's head that was spent waiting for others: for the upstream, for
+    /// the client's body, for a place in a queue. It is no overhead of ours.
+    pub fn waited(&mut self, duration: Duration) {
+        self.record.waited = self.record.waited.saturating_add(duration);
+    }
+
+    /// Bytes of the request's body that arrived.
+    pub const fn received(&mut self, bytes: u64) {
+        self.record.received = self.record.received.saturating_add(bytes);
+    }
+
+    /// Bytes of the response's body that were handed on.
+    pub const fn sent(&mut self, bytes: u64) {
+        self.record.sent = self.record.sent.saturating_add(bytes);
+    }
+}
+
+impl Drop for RecordGuard {
+    fn drop(&mut self) {
+        let elapsed = clock::mono().saturating_duration_since(self.record.started);
+        let route = self.worker.finish(&self.record, elapsed);
+        access::write(&self.record, elapsed, &route.label);
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::HashSet;
+
+    use super::super::log::tests::lines;
+    use super::*;
+    use crate::keys::Name;
+    use crate::observe::Exposition;
+    use crate::observe::Metrics;
+
+    pub(crate) fn anonymous() -> About<'static> {
+        About {
+            method: "GET",
+            path: "/",
+            request_id: "r",
+            client: IpAddr::from([192, 0, 2, 7]),
+            transport: Transport::Plain,
+            version: "2",
+            generation: 1,
+            key: None,
+            account: None,
+        }
+    }
+
+    fn request<'a>(key: &'a Name, account: &'a Name) -> About<'a> {
+        About {
+            method: "POST",
+            path: "/v1/things?api_key=SECRET",
+            request_id: "r-1",
+            transport: Transport::Tls,
+            generation: 3,
+            key: Some(key),
+            account: Some(account),
+            ..anonymous()
+        }
+    }
+
+    #[test]
+    fn every_fate_has_a_cell_of_its_own() {
+        let slots: HashSet<usize> = fates().map(slot).collect();
+        assert_eq!(slots.len(), SLOTS);
+        assert!(slots.iter().all(|&slot| slot < SLOTS));
+    }
+
+    #[test]
+    fn a_refusal_is_logged_with_its_reason_and_without_the_query() {
+        let (key, account) = (Name::new("key_1").unwrap(), Name::new("acme").unwrap());
+        let metrics = Metrics::new();
+        let lines = lines("info", || {
+            let mut guard = RecordGuard::new(&metrics.worker(), clock::mono());
+            let fate = Fate::Refused(Denial::RevokedKey);
+            guard.settle(fate, metrics.route("/v1/things"), &request(&key, &account));
+            guard.answered(401, clock::mono());
+        });
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(line["target"], "keygate::access");
+        assert_eq!(line["level"], "INFO");
+        for (member, value) in [
+            ("outcome", "refused"),
+            ("reason", "revoked_key"),
+            ("method", "POST"),
+            ("path", "/v1/things"),
+            ("route", "/v1/things"),
+            ("key", "key_1"),
+            ("account", "acme"),
+            ("client", "192.0.2.7"),
+            ("transport", "https"),
+            ("request_id", "r-1"),
+        ] {
+            assert_eq!(line[member], value, "{member}");
+        }
+        assert_eq!(line["status"], 401);
+        assert_eq!(line["generation"], 3);
+        assert!(!line.to_string().contains("SECRET"));
+    }
+
+    #[test]
+    fn a_permit_is_logged_only_at_debug() {
+        let (key, account) = (Name::new("key_1").unwrap(), Name::new("acme").unwrap());
+        let metrics = Metrics::new();
+        let forward = || {
+            let mut guard = RecordGuard::new(&metrics.worker(), clock::mono());
+            guard.settle(Fate::Forwarded, RouteId::NONE, &request(&key, &account));
+            guard.answered(200, clock::mono());
+        };
+        assert!(lines("info", forward).is_empty());
+        let lines = lines("debug", forward);
+        let [line] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!(line["outcome"], "forwarded");
+        assert!(line.get("reason").is_none());
+    }
+
+    #[test]
+    fn a_request_that_is_dropped_undecided_is_counted_once() {
+        let metrics = Metrics::new();
+        let guard = RecordGuard::new(&metrics.worker(), clock::mono());
+        let in_flight = "keygate_in_flight_requests 1\n";
+        assert!(metrics.render(Exposition::Prometheus).contains(in_flight));
+        drop(guard);
+        let text = metrics.render(Exposition::Prometheus);
+        assert!(text.contains("keygate_in_flight_requests 0\n"), "{text}");
+        let line = r#"{route="none",outcome="failed",reason="abandoned"} 1"#;
+        assert!(text.contains(line), "{text}");
+    }
+
+    #[test]
+    fn waiting_for_others_is_no_overhead() {
+        let start = clock::mono();
+        let metrics = Metrics::new();
+        let mut guard = RecordGuard::new(&metrics.worker(), start);
+        guard.waited(Duration::from_millis(7));
+        guard.answered(200, start + Duration::from_millis(8));
+        assert_eq!(guard.record.overhead(), Some(Duration::from_millis(1)));
+    }
+}
