@@ -1,1 +1,176 @@
-//! (to come)
+//! From text to truth: `keygate.toml` becomes a [`Config`], or every problem with its place.
+//!
+//! One file for each section of it. Must not know tokio or hyper.
+
+mod certificate;
+mod credentials;
+mod drain;
+mod files;
+mod identity;
+mod keys;
+mod listen;
+mod overrides;
+mod reading;
+mod responses;
+mod routes;
+mod takeover;
+mod tickets;
+mod tls;
+mod trust;
+mod units;
+mod upstream;
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+
+use crate::gate::Answers;
+use crate::gate::Credentials;
+use crate::gate::Denial;
+use crate::gate::Identity;
+use crate::gate::Routes;
+use crate::gate::Unmatched;
+use crate::source::Problems;
+use crate::source::Section;
+use crate::source::Source;
+use crate::source::Span;
+
+pub use drain::Drain;
+pub use keys::Keys;
+pub use listen::AdminAddress;
+pub use listen::Listen;
+pub use tls::Tls;
+pub use upstream::Protocol;
+pub use upstream::Target;
+pub use upstream::Upstream;
+pub use upstream::UpstreamTls;
+
+/// Everything that `keygate.toml` says, validated, with the certificates that it names.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Threads, each with its own listeners.
+    pub workers: usize,
+    /// Where requests come in.
+    pub listen: Listen,
+    /// How clients are met; `None` where no listener speaks TLS.
+    pub tls: Option<Tls>,
+    /// The API behind.
+    pub upstream: Upstream,
+    /// Which files hold the keys.
+    pub keys: Keys,
+    /// Which carriers are on.
+    pub credentials: Credentials,
+    /// What the upstream is told.
+    pub identity: Identity,
+    /// What strangers are told.
+    pub answers: Answers,
+    /// All routes.
+    pub routes: Routes,
+    /// What happens to the rest.
+    pub unmatched: Unmatched,
+    /// How to end.
+    pub drain: Drain,
+}
+
+impl Config {
+    /// What differs from a running configuration that only a restart can change: the names of the
+    /// settings.
+    #[must_use]
+    pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("workers", self.workers != running.workers),
+            ("listen.https", self.listen.https != running.listen.https),
+            ("listen.http", self.listen.http != running.listen.http),
+            ("listen.admin", self.listen.admin != running.listen.admin),
+        ];
+        differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+}
+
+/// What came of reading a configuration.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration, unless a problem stands against it.
+    pub config: Option<Config>,
+    /// Every problem, warnings among them.
+    pub problems: Problems,
+    /// Every file that was named, itself included: a change of any of them can change the outcome.
+    /// Key files are not among them (see [`Config::keys`]).
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads `keygate.toml` with the values of `--set` in place of its own, and the certificates that
+/// it names. Problems with dates are judged at `now`.
+#[must_use]
+pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
+    let mut files = files::Files::default();
+    let mut problems = Problems::default();
+    files.name(path);
+    let config = match Source::read(path) {
+        Ok(source) => {
+            let source = overrides::attach(source, overrides);
+            read(&source, &mut files, &mut problems, now)
+        }
+        Err(problem) => {
+            problems.push(*problem);
+            None
+        }
+    };
+    let config = config.filter(|_| !problems.fatal());
+    Loaded { config, problems, files: files.into_named() }
+}
+
+fn read(
+    source: &Source,
+    files: &mut files::Files,
+    problems: &mut Problems,
+    now: Timestamp,
+) -> Option<Config> {
+    let change = |table: &mut _, problems: &mut _| overrides::apply(source, table, problems);
+    let mut root = Section::root_with(source, problems, change);
+    let workers = listen::read_workers(&mut root);
+    let listen = listen::read(&mut root);
+    let tls = tls::read(&mut root, files, !listen.https.is_empty(), now);
+    let upstream = upstream::read(&mut root, files);
+    let keys = keys::read(&mut root);
+    let credentials = credentials::read(&mut root);
+    let identity = identity::read(&mut root);
+    let answers = responses::read(&mut root, &credentials);
+    let routes = routes::read(&mut root);
+    let drain = drain::read(&mut root);
+    root.unsupported("tokens");
+    let routes = routes?;
+    if let Some(span) = &routes.account_from {
+        warn_of_oracle(&mut root, span, &answers);
+    }
+    drop(root);
+    Some(Config {
+        workers,
+        listen,
+        tls,
+        upstream: upstream?,
+        keys: keys?,
+        credentials,
+        identity,
+        answers,
+        routes: routes.routes,
+        unmatched: routes.unmatched,
+        drain,
+    })
+}
+
+/// Whoever can tell another account's path from none learns which accounts exist.
+fn warn_of_oracle(root: &mut Section<'_, '_>, account_from: &Span, answers: &Answers) {
+    let (other, none) = (answers.status(Denial::WrongAccount), answers.status(Denial::NoRoute));
+    if other != none {
+        let message = format!(
+            "`wrong_account` is answered with {} and `no_route` with {}, which tells strangers \
+             which accounts exist",
+            other.as_u16(),
+            none.as_u16()
+        );
+        let help = format!("add `no_route = {{ status = {} }}` to `[responses]`", other.as_u16());
+        root.warn(account_from, message, help);
+    }
+}

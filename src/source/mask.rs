@@ -4,15 +4,19 @@
 /// Fields that would hold a secret if somebody wrote one into a file where none belongs.
 const SECRET: [&str; 7] = ["api_key", "key", "password", "pepper", "salt", "secret", "token"];
 
+/// Whether a value of this field may be shown.
+pub(super) fn shows(field: &str, shown: Option<&[&str]>) -> bool {
+    shown.map_or_else(|| !SECRET.contains(&field), |shown| shown.contains(&field))
+}
+
 /// The line, with `*` for every letter and digit of the values that may not be shown. As long as it
 /// was, so that carets still fit. With `shown`, only the values of those fields may be.
 pub(super) fn mask(line: &str, shown: Option<&[&str]>) -> String {
     let mut masked = String::with_capacity(line.len());
     for part in Parts(line) {
-        let show = match (part.field, shown) {
-            (Some(field), Some(shown)) => shown.contains(&field),
-            (Some(field), None) => !SECRET.contains(&field),
-            (None, shown) => shown.is_none() || part.text.trim_start().starts_with('['),
+        let show = match part.field {
+            Some(field) => shows(field, shown),
+            None => shown.is_none() || part.text.trim_start().starts_with('['),
         };
         match (show, part.field) {
             (true, _) => masked.push_str(part.text),

@@ -5,6 +5,7 @@
 //! collects all of them, so that one run shows everything. Knows nothing of keys, routes or the
 //! network.
 
+mod getters;
 mod mask;
 mod nearest;
 mod problem;

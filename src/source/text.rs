@@ -4,6 +4,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::mask;
 use super::value::Span;
 
 /// A file as it was read, or a `--set` argument.
@@ -46,6 +47,12 @@ impl Source {
     #[must_use]
     pub fn shown(&self) -> Option<&'static [&'static str]> {
         self.shown
+    }
+
+    /// Whether a report may show the value of a field.
+    #[must_use]
+    pub fn shows(&self, field: &str) -> bool {
+        mask::shows(field, self.shown)
     }
 
     /// The same text, with texts that add to it (see [`Source::place`]).

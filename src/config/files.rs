@@ -1,0 +1,45 @@
+//! The files that a configuration names: each is read once, and remembered so that it can be
+//! watched.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// Reads files and remembers their names, also of those that cannot be read.
+#[derive(Debug, Default)]
+pub(super) struct Files {
+    named: Vec<PathBuf>,
+}
+
+impl Files {
+    /// Remembers a file without reading it.
+    pub(super) fn name(&mut self, path: &Path) {
+        if !self.named.iter().any(|known| known == path) {
+            self.named.push(path.to_owned());
+        }
+    }
+
+    /// Reads a file whole.
+    pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
+        self.name(path);
+        std::fs::read(path)
+    }
+
+    /// Every file that was named.
+    pub(super) fn into_named(self) -> Vec<PathBuf> {
+        self.named
+    }
+}
+
+/// Whether everyone on the machine may read a file.
+#[cfg(unix)]
+pub(super) fn world_readable(path: &Path) -> bool {
+    use std::os::unix::fs::PermissionsExt as _;
+    std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o004 != 0)
+}
+
+/// Other systems have no such mode.
+#[cfg(not(unix))]
+pub(super) fn world_readable(_path: &Path) -> bool {
+    false
+}

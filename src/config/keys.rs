@@ -1,0 +1,96 @@
+//! `[keys]`: which files hold the keys, and what a key looks like.
+
+use std::path::PathBuf;
+
+use super::reading::as_path;
+use super::reading::choice;
+use super::reading::path;
+use crate::gate::KeyPattern;
+use crate::keys::Access;
+use crate::keys::KeyPrefix;
+use crate::source::At;
+use crate::source::Section;
+
+/// Which files hold the keys, and what a key looks like.
+#[derive(Clone, Debug)]
+pub struct Keys {
+    /// Files, or directories of `*.toml`.
+    pub files: Vec<PathBuf>,
+    /// One id or digest a line.
+    pub revocations: Option<PathBuf>,
+    /// What a syntactically valid key looks like.
+    pub pattern: KeyPattern,
+    /// Of the keys that we issue.
+    pub prefix: KeyPrefix,
+    /// Of a key that does not say.
+    pub default_access: Access,
+    /// The secret of HMAC-SHA-256 digests.
+    pub pepper_file: Option<PathBuf>,
+}
+
+pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Keys> {
+    // What is not written is as if it were: an empty table has all the defaults.
+    let table = root.table("keys").unwrap_or_else(|| root.empty_table());
+    let mut section = root.enter("[keys]", table);
+    Some(Keys {
+        files: files(&mut section),
+        revocations: path(&mut section, "revocations").map(|at| at.value),
+        pattern: pattern(&mut section)?,
+        prefix: prefix(&mut section)?,
+        default_access: choice(
+            &mut section,
+            "default_access",
+            &[("read", Access::Read), ("write", Access::Write)],
+        )
+        .unwrap_or(Access::Read),
+        pepper_file: path(&mut section, "pepper_file").map(|at| at.value),
+    })
+}
+
+fn files(section: &mut Section<'_, '_>) -> Vec<PathBuf> {
+    let Some(list) = section.string_or_strings("files") else {
+        return vec![section.source().directory.join("keys.toml")];
+    };
+    if list.value.is_empty() {
+        section.wrong(&list.span, "`files` names no file", "write `files = [\"keys.toml\"]`");
+    }
+    let mut files = Vec::new();
+    for at in list.value {
+        let Some(path) = as_path(section, "files", &at) else { continue };
+        if files.contains(&path.value) {
+            section.wrong(
+                &at.span,
+                format!("`{}` is listed twice", at.value),
+                "remove one of them",
+            );
+        }
+        files.push(path.value);
+    }
+    files
+}
+
+fn pattern(section: &mut Section<'_, '_>) -> Option<KeyPattern> {
+    let Some(At { value, span }) = section.string("pattern") else {
+        return KeyPattern::new(KeyPattern::DEFAULT).ok();
+    };
+    // By itself first: `a)|(b` would only be one in a group.
+    match regex_lite::Regex::new(&value).and_then(|_| KeyPattern::new(&value)) {
+        Ok(pattern) => Some(pattern),
+        Err(error) => {
+            let message = format!("`pattern` is not a regular expression: {error}");
+            let help = format!("the default is `{}`", KeyPattern::DEFAULT);
+            section.wrong(&span, message, help);
+            None
+        }
+    }
+}
+
+fn prefix(section: &mut Section<'_, '_>) -> Option<KeyPrefix> {
+    let Some(At { value, span }) = section.string("prefix") else { return KeyPrefix::new("kg") };
+    let prefix = KeyPrefix::new(&value);
+    if prefix.is_none() {
+        let message = format!("`{}` cannot be a prefix", value.escape_debug());
+        section.wrong(&span, message, "write 1 to 32 ASCII letters, digits, `_` or `-`");
+    }
+    prefix
+}

@@ -1,0 +1,148 @@
+//! `[listen]` and `workers`: where requests come in.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
+
+use super::reading::choice;
+use super::reading::judge;
+use super::units;
+use crate::gate::HttpAccepts;
+use crate::source::At;
+use crate::source::Section;
+use crate::source::Value;
+
+/// Where requests come in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// TLS listeners.
+    pub https: Vec<SocketAddr>,
+    /// Plain listeners.
+    pub http: Vec<SocketAddr>,
+    /// What the plain listeners take.
+    pub http_accepts: HttpAccepts,
+    /// Health and metrics.
+    pub admin: Option<AdminAddress>,
+    /// Whose `X-Forwarded-*` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+/// Where the admin listener is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AdminAddress {
+    /// An address and a port.
+    Tcp(SocketAddr),
+    /// A Unix socket.
+    Unix(PathBuf),
+}
+
+/// Threads, each with its own listeners; 0 becomes the number of cores that the process may use.
+pub(super) fn read_workers(root: &mut Section<'_, '_>) -> usize {
+    let automatic = std::thread::available_parallelism().map_or(1, usize::from);
+    let Some(At { value, span }) = root.integer("workers") else { return automatic };
+    match usize::try_from(value) {
+        Ok(0) => automatic,
+        Ok(workers @ 1..=1024) => workers,
+        _ => {
+            let help = "write 0 for one for each core, or a number up to 1024";
+            root.wrong(&span, format!("`workers` cannot be {value}"), help);
+            automatic
+        }
+    }
+}
+
+pub(super) fn read(root: &mut Section<'_, '_>) -> Listen {
+    let mut listen = Listen {
+        https: Vec::new(),
+        http: Vec::new(),
+        http_accepts: HttpAccepts::default(),
+        admin: None,
+        trusted_proxies: Vec::new(),
+    };
+    let Some(table) = root.table("listen") else {
+        root.missing_table("listen");
+        return listen;
+    };
+    let mut section = root.enter("[listen]", table);
+    let before = section.problems().len();
+    listen.https = addresses(&mut section, "https");
+    listen.http = addresses(&mut section, "http");
+    if listen.https.is_empty() && listen.http.is_empty() && section.problems().len() == before {
+        let help = "add `https = \"0.0.0.0:8443\"`";
+        let span = section.span();
+        section.wrong(&span, "there is no listener: neither `https` nor `http` is set", help);
+    }
+    listen.http_accepts = http_accepts(&mut section, listen.http.is_empty());
+    listen.admin = admin(&mut section);
+    listen.trusted_proxies = trusted_proxies(&mut section);
+    section.unsupported("proxy_protocol");
+    if listen.http_accepts == HttpAccepts::ForwardedHttps && listen.trusted_proxies.is_empty() {
+        let span = section.span();
+        let message = "`http_accepts` is `forwarded-https`, but `trusted_proxies` is empty, so that \
+                       no request will be accepted";
+        section.wrong(&span, message, "list the addresses of your proxies in `trusted_proxies`");
+    }
+    listen
+}
+
+fn http_accepts(section: &mut Section<'_, '_>, unused: bool) -> HttpAccepts {
+    let place = section.peek("http_accepts");
+    let choices = [
+        ("nothing", HttpAccepts::Nothing),
+        ("forwarded-https", HttpAccepts::ForwardedHttps),
+        ("everything", HttpAccepts::Everything),
+    ];
+    let accepts = choice(section, "http_accepts", &choices).unwrap_or_default();
+    if let Some((_, span)) = place
+        && accepts == HttpAccepts::Everything
+        && !unused
+    {
+        let message = "the plain listener accepts everything: keys travel in clear";
+        let help = "use `forwarded-https` behind a proxy that terminates TLS";
+        section.warn(&span, message, help);
+    }
+    accepts
+}
+
+fn addresses(section: &mut Section<'_, '_>, name: &'static str) -> Vec<SocketAddr> {
+    let Some(list) = section.string_or_strings(name) else { return Vec::new() };
+    let mut addresses: Vec<SocketAddr> = Vec::new();
+    for at in list.value {
+        let result = units::socket(&at.value);
+        let Some(address) = judge(section, &at.span, result) else { continue };
+        if address.port() != 0 && addresses.contains(&address) {
+            section.wrong(&at.span, format!("`{address}` is listed twice"), "remove one of them");
+        }
+        addresses.push(address);
+    }
+    addresses
+}
+
+fn admin(section: &mut Section<'_, '_>) -> Option<AdminAddress> {
+    let at = section.take("admin")?;
+    if let Value::Boolean(false) = at.value {
+        return None;
+    }
+    let At { value, span } = section.as_string("admin", at)?;
+    if let Some(path) = value.strip_prefix("unix:") {
+        return Some(AdminAddress::Unix(section.source().path(path, &span)));
+    }
+    let address = units::socket(&value).map(AdminAddress::Tcp);
+    judge(section, &span, address)
+}
+
+fn trusted_proxies(section: &mut Section<'_, '_>) -> Vec<IpNet> {
+    let Some(list) = section.strings("trusted_proxies") else { return Vec::new() };
+    let mut networks = Vec::new();
+    for at in list.value {
+        let result = units::network(&at.value);
+        let Some(network) = judge(section, &at.span, result) else { continue };
+        if network.prefix_len() == 0 {
+            let message = format!("`{}` would let anyone claim any address", at.value);
+            section.wrong(&at.span, message, "list only the networks of your own proxies");
+        }
+        networks.push(network);
+    }
+    networks
+}

@@ -1,0 +1,147 @@
+//! What the readers of all sections share: values with units, taken from a [`Section`].
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use http::HeaderName;
+
+use super::units;
+use super::units::Wrong;
+use crate::source::At;
+use crate::source::Section;
+use crate::source::Span;
+use crate::source::Value;
+use crate::source::nearest;
+
+/// Notes what is wrong with a text, or gives what it says.
+pub(super) fn judge<T>(
+    section: &mut Section<'_, '_>,
+    span: &Span,
+    result: Result<T, Wrong>,
+) -> Option<T> {
+    result.map_err(|Wrong { message, help }| section.wrong(span, message, help)).ok()
+}
+
+/// A duration, or the default.
+pub(super) fn duration_or(
+    section: &mut Section<'_, '_>,
+    name: &'static str,
+    default: Duration,
+) -> Duration {
+    duration(section, name).unwrap_or(default)
+}
+
+/// A duration, if there is one.
+pub(super) fn duration(section: &mut Section<'_, '_>, name: &'static str) -> Option<Duration> {
+    let at = section.take(name)?;
+    if let Value::Integer(number) = &at.value
+        && !section.source().is_appended(&at.span)
+    {
+        let help = format!("write a unit: `\"{number}s\"`");
+        section.wrong(&at.span, format!("`{name}` wants a duration, this is a number"), help);
+        return None;
+    }
+    let text = section.as_string(name, at)?;
+    let result = units::duration(&text.value);
+    judge(section, &text.span, result)
+}
+
+/// A duration after which something is given up: it cannot be zero.
+pub(super) fn deadline(section: &mut Section<'_, '_>, name: &'static str) -> Option<At<Duration>> {
+    let (_, at) = section.peek(name)?;
+    let duration = duration(section, name)?;
+    if duration.is_zero() {
+        section.wrong(
+            &at,
+            format!("`{name}` cannot be zero"),
+            "write how long to wait, like `10s`",
+        );
+        return None;
+    }
+    Some(At { value: duration, span: at })
+}
+
+/// One of a few words.
+pub(super) fn choice<T: Copy>(
+    section: &mut Section<'_, '_>,
+    name: &'static str,
+    choices: &[(&str, T)],
+) -> Option<T> {
+    let At { value, span } = section.string(name)?;
+    if let Some((_, chosen)) = choices.iter().find(|(word, _)| *word == value) {
+        return Some(*chosen);
+    }
+    let words = choices.iter().map(|(word, _)| *word);
+    let help = match nearest(&value, words.clone()) {
+        Some(word) => format!("did you mean `{word}`?"),
+        None => {
+            let words: Vec<_> = words.map(|word| format!("`{word}`")).collect();
+            format!("write one of {}", words.join(", "))
+        }
+    };
+    section.wrong(&span, format!("`{value}` is no `{name}`"), help);
+    None
+}
+
+/// A path; what is relative is relative to the file that names it.
+pub(super) fn path(section: &mut Section<'_, '_>, name: &'static str) -> Option<At<PathBuf>> {
+    let at = section.string(name)?;
+    as_path(section, name, &at)
+}
+
+/// A path that was taken as text.
+pub(super) fn as_path(
+    section: &mut Section<'_, '_>,
+    name: &str,
+    at: &At<impl AsRef<str>>,
+) -> Option<At<PathBuf>> {
+    let text = at.value.as_ref();
+    if text.is_empty() || text.contains('\0') {
+        section.wrong(&at.span, format!("`{name}` names no file"), "write a path");
+        return None;
+    }
+    let value = section.source().path(text, &at.span);
+    Some(At { value, span: at.span.clone() })
+}
+
+/// The name of a header.
+pub(super) fn header(
+    section: &mut Section<'_, '_>,
+    name: &str,
+    at: &At<impl AsRef<str>>,
+) -> Option<HeaderName> {
+    let text = at.value.as_ref();
+    let Ok(header) = HeaderName::from_bytes(text.as_bytes()) else {
+        let message = format!("`{}` is not the name of a header", text.escape_debug());
+        section.wrong(&at.span, message, "write letters, digits and `-`, like `X-Account-Id`");
+        return None;
+    };
+    if FRAMING.contains(&fold(header.as_str()).as_str()) {
+        let message = format!("`{text}` cannot be `{name}`: HTTP itself uses it");
+        section.wrong(&at.span, message, "write a name of your own, like `X-Account-Id`");
+        return None;
+    }
+    Some(header)
+}
+
+/// What HTTP needs to carry a message at all, and the header that carriers of its own use.
+pub(super) const FRAMING: [&str; 13] = [
+    "authorization",
+    "connection",
+    "content-length",
+    "content-type",
+    "expect",
+    "host",
+    "keep-alive",
+    "proxy-authorization",
+    "proxy-connection",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+];
+
+/// A header's name as frameworks read it: without case, and every mark the same.
+pub(super) fn fold(name: &str) -> String {
+    name.to_ascii_lowercase().replace(|c: char| !c.is_ascii_alphanumeric(), "-")
+}

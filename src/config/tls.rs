@@ -1,0 +1,105 @@
+//! `[tls]`: our own certificate and key.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use rustls::ServerConfig;
+use rustls::SupportedProtocolVersion;
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::sign::SingleCertAndKey;
+use rustls::version::TLS12;
+use rustls::version::TLS13;
+
+use super::certificate;
+use super::files::Files;
+use super::reading::choice;
+use super::reading::path;
+use super::tickets;
+use super::trust;
+use crate::source::At;
+use crate::source::Section;
+
+/// How clients are met.
+#[derive(Clone)]
+pub struct Tls {
+    /// Certificate, versions, ALPN, client certificates.
+    pub server: Arc<ServerConfig>,
+    /// When the certificate expires.
+    pub not_after: Timestamp,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls").field("not_after", &self.not_after).finish_non_exhaustive()
+    }
+}
+
+/// Reads the section, and the files that it names if there is a listener that needs them.
+pub(super) fn read(
+    root: &mut Section<'_, '_>,
+    files: &mut Files,
+    needed: bool,
+    now: Timestamp,
+) -> Option<Tls> {
+    let Some(table) = root.table("tls") else {
+        if needed {
+            root.missing_table("tls");
+        }
+        return None;
+    };
+    let mut section = root.enter("[tls]", table);
+    let versions = choice(&mut section, "min_version", &[("1.2", BOTH), ("1.3", NEWEST)]);
+    let client_ca = path(&mut section, "client_ca");
+    let missing: Vec<_> = ["certificate", "private_key"]
+        .into_iter()
+        .filter(|name| needed && section.peek(name).is_none())
+        .collect();
+    missing.iter().for_each(|name| section.missing(name));
+    let certificate = path(&mut section, "certificate");
+    let key = path(&mut section, "private_key");
+    if !needed {
+        return None;
+    }
+    let clients = client_ca.map(|at| clients(&mut section, files, &at));
+    let chain = certificate.and_then(|at| certificate::chain(&mut section, files, at, now));
+    let key = key.and_then(|at| certificate::private_key(&mut section, files, at));
+    let (verifier, trust) = match clients {
+        Some(clients) => clients.map(|(verifier, bytes)| (Some(verifier), Some(bytes)))?,
+        None => (None, None),
+    };
+    let (chain, key) = (chain?, key?);
+    let not_after = chain.not_after;
+    let certified = certificate::certify(&mut section, chain, key)?;
+    let builder = ServerConfig::builder_with_provider(trust::provider());
+    let builder = builder.with_protocol_versions(versions.unwrap_or(BOTH)).ok()?;
+    let builder = match verifier {
+        Some(verifier) => builder.with_client_cert_verifier(verifier),
+        None => builder.with_no_client_auth(),
+    };
+    let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    server.ticketer = tickets::shared(trust.as_deref())?;
+    Some(Tls { server: Arc::new(server), not_after })
+}
+
+static BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];
+static NEWEST: &[&SupportedProtocolVersion] = &[&TLS13];
+
+type Clients = (Arc<dyn ClientCertVerifier>, Vec<u8>);
+
+fn clients(section: &mut Section<'_, '_>, files: &mut Files, at: &At<PathBuf>) -> Option<Clients> {
+    let (roots, bytes) = trust::authorities(section, files, at)?;
+    let verifier =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), trust::provider()).build();
+    match verifier {
+        Ok(verifier) => Some((verifier, bytes)),
+        Err(error) => {
+            let message = format!("`{}` cannot be used: {error}", at.value.display());
+            section.wrong(&at.span, message, "write the certificates of the authorities in PEM");
+            None
+        }
+    }
+}
