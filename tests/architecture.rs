@@ -3,6 +3,13 @@
 //! Fails closed: a module that this file does not name is an error, and so is a name here without
 //! a module.
 
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test that panics is a test that fails"
+)]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
