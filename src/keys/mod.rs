@@ -3,12 +3,15 @@
 //! Must not know hyper, tokio or the network. Files are read and written in `file` and `edit` only.
 
 mod digest;
+pub mod edit;
 pub mod file;
 mod record;
 mod table;
 mod token;
+mod ulid;
 
 pub use digest::{DigestError, Digester, KeyDigest};
+pub use edit::Edit;
 pub use file::KeyFile;
 pub use record::{
     Access, Account, AccountId, AttributeRules, EventRules, KeyId, KeyRecord, KeyStatus, Kind,
@@ -16,3 +19,4 @@ pub use record::{
 };
 pub use table::{KeyIndex, KeyTable, KeyTableBuilder, TableError};
 pub use token::{ApiKey, KeyPrefix, MintedKey, hint};
+pub use ulid::new_key_id;
