@@ -36,8 +36,13 @@ pub(crate) fn refuse(problem: &Problem) -> ExitCode {
 
 /// Says everything that is wrong; the exit code of a command that was refused.
 pub(crate) fn refuse_all(problems: &Problems) -> ExitCode {
-    note(problems.render(colour(io::stderr().is_terminal())).trim_end());
+    warn_all(problems);
     ExitCode::FAILURE
+}
+
+/// Says everything that was found, where it does not stop the command.
+pub(crate) fn warn_all(problems: &Problems) {
+    note(problems.render(colour(io::stderr().is_terminal())).trim_end());
 }
 
 /// Whether stdout wants colour.

@@ -28,23 +28,39 @@ pub struct Keys {
     pub pepper_file: Option<PathBuf>,
 }
 
+impl Keys {
+    /// What applies where no configuration says otherwise.
+    #[must_use]
+    pub fn defaults(files: Vec<PathBuf>) -> Option<Self> {
+        Some(Self {
+            files,
+            revocations: None,
+            pattern: KeyPattern::new(KeyPattern::DEFAULT).ok()?,
+            prefix: KeyPrefix::new("kg")?,
+            default_access: Access::Read,
+            pepper_file: None,
+        })
+    }
+}
+
 pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Keys> {
     // What is not written is as if it were: an empty table has all the defaults.
     let table = root.table("keys").unwrap_or_else(|| root.empty_table());
     let mut section = root.enter("[keys]", table);
-    Some(Keys {
-        files: files(&mut section),
-        revocations: path(&mut section, "revocations").map(|at| at.value),
-        pattern: pattern(&mut section)?,
-        prefix: prefix(&mut section)?,
-        default_access: choice(
-            &mut section,
-            "default_access",
-            &[("read", Access::Read), ("write", Access::Write)],
-        )
-        .unwrap_or(Access::Read),
-        pepper_file: path(&mut section, "pepper_file").map(|at| at.value),
-    })
+    let files = files(&mut section);
+    let revocations = path(&mut section, "revocations").map(|at| at.value);
+    let pattern = pattern(&mut section);
+    let prefix = prefix(&mut section);
+    let choices = [("read", Access::Read), ("write", Access::Write)];
+    let access = choice(&mut section, "default_access", &choices);
+    let pepper_file = path(&mut section, "pepper_file").map(|at| at.value);
+    let mut keys = Keys::defaults(files)?;
+    keys.revocations = revocations;
+    keys.pattern = pattern.unwrap_or(keys.pattern);
+    keys.prefix = prefix.unwrap_or(keys.prefix);
+    keys.default_access = access.unwrap_or(keys.default_access);
+    keys.pepper_file = pepper_file;
+    Some(keys)
 }
 
 fn files(section: &mut Section<'_, '_>) -> Vec<PathBuf> {
@@ -70,9 +86,7 @@ fn files(section: &mut Section<'_, '_>) -> Vec<PathBuf> {
 }
 
 fn pattern(section: &mut Section<'_, '_>) -> Option<KeyPattern> {
-    let Some(At { value, span }) = section.string("pattern") else {
-        return KeyPattern::new(KeyPattern::DEFAULT).ok();
-    };
+    let At { value, span } = section.string("pattern")?;
     // By itself first: `a)|(b` would only be one in a group.
     match regex_lite::Regex::new(&value).and_then(|_| KeyPattern::new(&value)) {
         Ok(pattern) => Some(pattern),
@@ -86,7 +100,7 @@ fn pattern(section: &mut Section<'_, '_>) -> Option<KeyPattern> {
 }
 
 fn prefix(section: &mut Section<'_, '_>) -> Option<KeyPrefix> {
-    let Some(At { value, span }) = section.string("prefix") else { return KeyPrefix::new("kg") };
+    let At { value, span } = section.string("prefix")?;
     let prefix = KeyPrefix::new(&value);
     if prefix.is_none() {
         let message = format!("`{}` cannot be a prefix", value.escape_debug());

@@ -7,11 +7,14 @@ mod credentials;
 mod drain;
 mod files;
 mod identity;
+mod keyfiles;
+mod keyring;
 mod keys;
 mod listen;
 mod overrides;
 mod reading;
 mod responses;
+mod revocations;
 mod routes;
 mod takeover;
 mod tickets;
@@ -31,15 +34,21 @@ use crate::gate::Denial;
 use crate::gate::Identity;
 use crate::gate::Routes;
 use crate::gate::Unmatched;
+use crate::source::Problem;
 use crate::source::Problems;
 use crate::source::Section;
 use crate::source::Source;
 use crate::source::Span;
 
 pub use drain::Drain;
+pub use keyring::Keyring;
+pub use keyring::LoadedKeys;
+pub use keyring::digester;
+pub use keyring::load_keys;
 pub use keys::Keys;
 pub use listen::AdminAddress;
 pub use listen::Listen;
+pub use revocations::Revoked;
 pub use tls::Tls;
 pub use upstream::Protocol;
 pub use upstream::Target;
@@ -93,6 +102,9 @@ impl Config {
 pub struct Loaded {
     /// The configuration, unless a problem stands against it.
     pub config: Option<Config>,
+    /// `[keys]`, also where something else stands against the configuration: so that key files can
+    /// be judged in the same run.
+    pub keys: Option<Keys>,
     /// Every problem, warnings among them.
     pub problems: Problems,
     /// Every file that was named, itself included: a change of any of them can change the outcome.
@@ -107,26 +119,28 @@ pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
     let mut files = files::Files::default();
     let mut problems = Problems::default();
     files.name(path);
-    let config = match Source::read(path) {
+    let (config, keys) = match Source::read(path) {
         Ok(source) => {
             let source = overrides::attach(source, overrides);
             read(&source, &mut files, &mut problems, now)
         }
         Err(problem) => {
-            problems.push(*problem);
-            None
+            problems.push(Problem { help: Some(NO_CONFIG.to_owned()), ..*problem });
+            (None, None)
         }
     };
     let config = config.filter(|_| !problems.fatal());
-    Loaded { config, problems, files: files.into_named() }
+    Loaded { config, keys, problems, files: files.into_named() }
 }
+
+const NO_CONFIG: &str = "name a configuration with `--config`, or make one with `keygate init`";
 
 fn read(
     source: &Source,
     files: &mut files::Files,
     problems: &mut Problems,
     now: Timestamp,
-) -> Option<Config> {
+) -> (Option<Config>, Option<Keys>) {
     let change = |table: &mut _, problems: &mut _| overrides::apply(source, table, problems);
     let mut root = Section::root_with(source, problems, change);
     let workers = listen::read_workers(&mut root);
@@ -140,24 +154,24 @@ fn read(
     let routes = routes::read(&mut root);
     let drain = drain::read(&mut root);
     root.unsupported("tokens");
-    let routes = routes?;
-    if let Some(span) = &routes.account_from {
+    if let Some(span) = routes.as_ref().and_then(|routes| routes.account_from.as_ref()) {
         warn_of_oracle(&mut root, span, &answers);
     }
     drop(root);
-    Some(Config {
+    let config = upstream.zip(keys.clone()).zip(routes).map(|((upstream, keys), routes)| Config {
         workers,
         listen,
         tls,
-        upstream: upstream?,
-        keys: keys?,
+        upstream,
+        keys,
         credentials,
         identity,
         answers,
         routes: routes.routes,
         unmatched: routes.unmatched,
         drain,
-    })
+    });
+    (config, keys)
 }
 
 /// Whoever can tell another account's path from none learns which accounts exist.

@@ -79,7 +79,7 @@ pub(super) fn choice<T: Copy>(
             format!("write one of {}", words.join(", "))
         }
     };
-    section.wrong(&span, format!("`{value}` is no `{name}`"), help);
+    section.wrong(&span, format!("`{name}` cannot be `{}`", value.escape_debug()), help);
     None
 }
 

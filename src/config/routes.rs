@@ -127,7 +127,7 @@ fn route<'t>(root: &mut Section<'t, '_>, table: At<Table<'t>>) -> Option<Placed>
     let place = format!("{}:{}", source.name, source.line_column(header).0).into();
     let route = Route {
         path: path?,
-        methods,
+        methods: methods?,
         permissions,
         any_permission,
         kind,
@@ -147,8 +147,12 @@ fn route<'t>(root: &mut Section<'t, '_>, table: At<Table<'t>>) -> Option<Placed>
     Some(Placed { route, path: at.map(|at| at.span)?, account_from })
 }
 
-fn methods(section: &mut Section<'_, '_>) -> Vec<Method> {
-    let Some(list) = section.strings("methods") else { return Vec::new() };
+/// `None` where something is wrong with one: the route cannot be told from others.
+fn methods(section: &mut Section<'_, '_>) -> Option<Vec<Method>> {
+    let before = section.problems().len();
+    let Some(list) = section.strings("methods") else {
+        return (section.problems().len() == before).then(Vec::new);
+    };
     if list.value.is_empty() {
         let help = "leave `methods` out to take every method";
         section.wrong(&list.span, "`methods` lists none, so that nothing would match", help);
@@ -175,7 +179,7 @@ fn methods(section: &mut Section<'_, '_>) -> Vec<Method> {
             }
         }
     }
-    methods
+    (section.problems().len() == before).then_some(methods)
 }
 
 fn names(section: &mut Section<'_, '_>, field: &'static str) -> Vec<Name> {

@@ -21,7 +21,7 @@ use crate::source::Source;
 
 /// The fields whose values a report may quote. What stands in any other could be a secret that was
 /// put into the wrong place.
-const SHOWN: &[&str] = &[
+pub const SHOWN: &[&str] = &[
     "access",
     "account",
     "allow",

@@ -1,0 +1,223 @@
+//! From the files that `[keys]` names to one table of keys.
+//!
+//! Every file is read once. What is known to be revoked is told even when the load fails.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use sha2::Digest as _;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+use super::files::world_readable;
+use super::keyfiles;
+use super::keys::Keys;
+use super::revocations;
+use super::revocations::Revoked;
+use crate::keys::Digester;
+use crate::keys::KeyTable;
+use crate::keys::KeyTableBuilder;
+use crate::keys::Origin;
+use crate::keys::TableError;
+use crate::keys::file;
+use crate::source::Problem;
+use crate::source::Problems;
+use crate::source::Source;
+
+/// One table from all files, and what goes with it.
+#[derive(Clone, Debug)]
+pub struct LoadedKeys {
+    /// All keys and accounts.
+    pub table: Arc<KeyTable>,
+    /// How keys are hashed.
+    pub digester: Digester,
+    /// SHA-256 over the contents of all key files and the revocations, in hexadecimal; the same
+    /// contents under other names have the same.
+    pub digest: Box<str>,
+}
+
+/// What came of reading the files of `[keys]`.
+#[derive(Debug)]
+pub struct Keyring {
+    /// The table, unless a problem stands against it.
+    pub keys: Option<LoadedKeys>,
+    /// Every problem, warnings among them.
+    pub problems: Problems,
+    /// What the revocations file says; the last content where it can no longer be read.
+    pub revocations: Revoked,
+    /// All that is known to be revoked: the revocations, and what key files mark so that could be
+    /// parsed. To be honoured also where there is no table.
+    pub revoked: Revoked,
+    /// Every file and directory that was read, or could not be.
+    pub files: Vec<PathBuf>,
+}
+
+/// Reads the files of `[keys]`. `before` is what the revocations file said when it was last read:
+/// it stays in force if the file has vanished.
+#[must_use]
+pub fn load_keys(keys: &Keys, before: Option<&Revoked>) -> Keyring {
+    let mut problems = Problems::default();
+    let mut contents = Contents::default();
+    let digester = digester(keys, &mut problems);
+    // Without the pepper digests cannot be read, but ids can.
+    let reading = digester.clone().unwrap_or(Digester::Sha256);
+    let mut ignored = Problems::default();
+    let noted = if digester.is_some() { &mut problems } else { &mut ignored };
+    let revocations = revocations(keys, before, &reading, &mut contents, noted);
+    let (paths, mut files) = keyfiles::list(keys, &mut problems);
+    files.extend(keys.revocations.clone());
+    files.extend(keys.pepper_file.clone());
+    let noted = if digester.is_some() { &mut problems } else { &mut ignored };
+    let mut revoked = revocations.clone();
+    let mut builder = KeyTableBuilder::default();
+    let mut sources = Vec::with_capacity(paths.len());
+    for path in paths {
+        let source = match Source::read(&path) {
+            Ok(source) => source.showing_only(file::SHOWN),
+            Err(problem) => {
+                noted.push(Problem { help: Some(no_key_file(&problem)), ..*problem });
+                continue;
+            }
+        };
+        warn_if_world_readable(&path, "keys", noted);
+        contents.add(source.text.as_bytes());
+        let read = file::parse(&source, sources.len(), &reading, noted);
+        revoked.ids.extend(read.revoked);
+        builder.add(read.accounts, read.keys);
+        sources.push(source);
+    }
+    let keys = digester.and_then(|digester| {
+        // A record that could not be read would be missed by every key of its account.
+        if problems.fatal() {
+            return None;
+        }
+        let table = builder.build().map_err(|errors| report(&errors, &sources, &mut problems));
+        Some(LoadedKeys { table: Arc::new(table.ok()?), digester, digest: contents.digest() })
+    });
+    Keyring { keys, problems, revocations, revoked, files }
+}
+
+/// How this configuration hashes keys: with the pepper, if it names one.
+pub fn digester(keys: &Keys, problems: &mut Problems) -> Option<Digester> {
+    let Some(path) = &keys.pepper_file else { return Some(Digester::Sha256) };
+    let pepper = match std::fs::read(path) {
+        Ok(bytes) => Zeroizing::new(bytes),
+        Err(error) => {
+            problems.push(Problem::unreadable(path, &error));
+            return None;
+        }
+    };
+    // Editors and `echo` end a file with a line break that nobody means.
+    let text = pepper.strip_suffix(b"\n").unwrap_or(&pepper);
+    let text = text.strip_suffix(b"\r").unwrap_or(text);
+    if text.len() < 16 {
+        let message = format!("the pepper in `{}` is shorter than 16 bytes", path.display());
+        let help = "make one with `openssl rand -base64 32`";
+        problems.push(Problem::new(message).help(help));
+        return None;
+    }
+    warn_if_world_readable(path, "the pepper", problems);
+    Some(Digester::with_pepper(text))
+}
+
+fn revocations(
+    keys: &Keys,
+    before: Option<&Revoked>,
+    digester: &Digester,
+    contents: &mut Contents,
+    problems: &mut Problems,
+) -> Revoked {
+    let Some(path) = &keys.revocations else { return Revoked::default() };
+    let problem = match Source::read(path) {
+        Ok(source) => {
+            contents.add(source.text.as_bytes());
+            return revocations::parse(&source, digester, problems);
+        }
+        Err(problem) => *problem,
+    };
+    match before {
+        Some(before) => {
+            problems.push(problem.help("its last content stays in force").warning());
+            before.clone()
+        }
+        None => {
+            problems.push(if path.exists() {
+                problem
+            } else {
+                problem.help("create an empty file: its absence could be a mistake")
+            });
+            Revoked::default()
+        }
+    }
+}
+
+fn no_key_file(problem: &Problem) -> String {
+    if problem.message.ends_with("does not exist") {
+        "check `keys.files`, or make a first key: `keygate keys create --account NAME`".to_owned()
+    } else {
+        problem.help.clone().unwrap_or_else(|| "check `keys.files`".to_owned())
+    }
+}
+
+fn warn_if_world_readable(path: &Path, what: &str, problems: &mut Problems) {
+    if world_readable(path) {
+        let message = format!("everyone on this machine may read {what} in `{}`", path.display());
+        problems.push(Problem::new(message).help("take the right away: `chmod o-r`").warning());
+    }
+}
+
+fn report(errors: &[TableError], sources: &[Source], problems: &mut Problems) {
+    for error in errors {
+        let (first, second, help) = match error {
+            TableError::DuplicateId { first, second, .. } => {
+                (Some(first), second, "give each key an id of its own".to_owned())
+            }
+            TableError::DuplicateDigest { first, second, .. } => {
+                (Some(first), second, "remove one of them: they are the same key".to_owned())
+            }
+            TableError::DuplicateAccount { first, second, .. } => {
+                (Some(first), second, "define an account once, in one of the files".to_owned())
+            }
+            TableError::UnknownAccount { account, nearest, origin, .. } => {
+                let help = match nearest {
+                    Some(nearest) => format!("did you mean `{nearest}`?"),
+                    None => format!("add an `[[account]]` with `id = \"{account}\"`"),
+                };
+                (None, origin, help)
+            }
+        };
+        problems.push(problem(error.to_string(), first, second, sources).help(help));
+    }
+}
+
+fn problem(
+    message: String,
+    first: Option<&Origin>,
+    second: &Origin,
+    sources: &[Source],
+) -> Problem {
+    let Some(source) = sources.get(second.file) else { return Problem::new(message) };
+    let problem = Problem::at(source, second.span.clone(), message);
+    match first.and_then(|first| Some((first, sources.get(first.file)?))) {
+        Some((first, source)) => problem.also(source, first.span.clone(), "the first of them"),
+        None => problem,
+    }
+}
+
+/// The digests of all contents that were read.
+#[derive(Default)]
+struct Contents(Vec<[u8; 32]>);
+
+impl Contents {
+    fn add(&mut self, content: &[u8]) {
+        self.0.push(Sha256::digest(content).into());
+    }
+
+    /// Sorted, so that names and order do not count.
+    fn digest(mut self) -> Box<str> {
+        self.0.sort_unstable();
+        let whole = Sha256::digest(self.0.concat());
+        whole.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    }
+}
