@@ -7,3 +7,9 @@
 mod actors;
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod forwarding;
+#[cfg(test)]
+mod identity;

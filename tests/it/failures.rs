@@ -1,0 +1,256 @@
+//! An upstream that is down, slow or wrong, and clients that go away: each ends in an answer, and
+//! leaves nothing behind.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::actors::client::{bearer, head};
+use crate::actors::origin::{After, Origin};
+use crate::actors::scripts::{echo, events, fixed, hang, websocket};
+use crate::actors::setup::{READ, Setup, WRITE};
+use crate::actors::sidecar::Sidecar;
+use crate::actors::{Cue, eventually};
+
+#[test]
+fn an_upstream_that_is_down_is_a_502_and_recovers_by_itself() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    drop(listener);
+    let sidecar = Sidecar::start(&Setup::before_url(&format!("http://{address}")));
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(READ)]).refused(502, "upstream_unreachable");
+    client.post("/", &[&bearer(WRITE)], b"x").refused(502, "upstream_unreachable");
+    assert_eq!(sidecar.counted("failed", Some("upstream_unreachable")), 2);
+    assert!(sidecar.metric("keygate_upstream_errors_total", &[]) >= 2.0);
+    let origin = Origin::listening(TcpListener::bind(address).unwrap(), echo);
+    client.get("/", &[&bearer(READ)]).ok();
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn an_upstream_that_hangs_is_a_504_in_the_configured_time() {
+    let origin = Origin::tcp(hang);
+    let sidecar = Sidecar::start(&Setup::before(&origin).upstream("timeout = \"300ms\""));
+    let began = Instant::now();
+    sidecar.get("/", &[&bearer(READ)]).refused(504, "upstream_timeout");
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(3), "{took:?}");
+    origin.wait("the cancellation", |state| state.requests.iter().all(|seen| seen.gone));
+    assert_eq!(sidecar.http2().get("/", &[&bearer(READ)]).status, 504);
+}
+
+#[test]
+fn an_upstream_that_hangs_in_the_body_cuts_the_answer() {
+    let origin = Origin::tcp(|exchange| {
+        exchange.drain();
+        exchange.send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf.");
+        exchange.wait_gone();
+        After::Close
+    });
+    let sidecar = Sidecar::start(&Setup::before(&origin).upstream("timeout = \"300ms\""));
+    let response = sidecar.client().get("/", &[&bearer(READ)]);
+    assert_eq!(
+        (response.status, response.body.as_slice(), response.complete),
+        (200, &b"half."[..], false)
+    );
+    let mut stream = sidecar.http2().open("GET", "/", &[&bearer(READ)], true);
+    let response = stream.response();
+    assert_eq!((response.status, response.complete), (200, false));
+    origin.wait("the cancellation", |state| state.requests.iter().all(|seen| seen.gone));
+}
+
+#[test]
+fn what_is_not_http_is_a_502() {
+    let garbage: [&str; 9] = [
+        "\u{16}\u{3}\u{1}garbage\r\n\r\n",
+        "hello\r\n\r\n",
+        "<html>HTTP/0.9</html>",
+        "HTTP/1.1 1200 OK\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 20 OK\r\ncontent-length: 0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
+        "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        "",
+    ];
+    for answer in garbage {
+        let origin = Origin::tcp(fixed(answer, || After::Close));
+        let sidecar = Sidecar::start(&Setup::before(&origin));
+        let response = sidecar.client().get("/", &[&bearer(READ)]);
+        assert_eq!(response.status, 502, "{answer:?}: {response:?}");
+        assert_eq!(sidecar.http2().get("/", &[&bearer(READ)]).status, 502, "{answer:?}");
+        assert_eq!(origin.connections(), origin.count(), "not used again after {answer:?}");
+    }
+}
+
+#[test]
+fn bytes_after_an_answer_do_not_become_the_next_one() {
+    let smuggled = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok\
+                    HTTP/1.1 200 OK\r\ncontent-length: 4\r\n\r\nevil";
+    let origin = Origin::tcp(fixed(smuggled, || After::Keep));
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    for _ in 0..3 {
+        assert_eq!(client.get("/", &[&bearer(READ)]).body, b"ok");
+    }
+    assert_eq!(origin.connections(), 3);
+}
+
+#[test]
+fn a_body_that_breaks_off_is_broken_for_the_client_too() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nhalf",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\nhalf\r\nzz\r\n",
+    ] {
+        let origin = Origin::tcp(fixed(answer, || After::Close));
+        let sidecar = Sidecar::start(&Setup::before(&origin));
+        let response = sidecar.client().get("/", &[&bearer(READ)]);
+        assert_eq!((response.status, response.complete), (200, false), "{answer:?}");
+        let response = sidecar.http2().get("/", &[&bearer(READ)]);
+        assert_eq!((response.status, response.complete), (200, false), "{answer:?} on HTTP/2");
+    }
+}
+
+#[test]
+fn a_body_that_ends_with_the_connection_is_whole() {
+    let answer = "HTTP/1.0 200 OK\r\n\r\nall of it";
+    let origin = Origin::tcp(fixed(answer, || After::Close));
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let response = sidecar.client().get("/", &[&bearer(READ)]);
+    response.ok();
+    assert_eq!(response.body, b"all of it");
+}
+
+#[test]
+fn a_client_that_goes_away_before_the_answer_cancels_the_upstream_request() {
+    let origin = Origin::tcp(hang);
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(head("GET", "/h1", &[&bearer(READ)]));
+    origin.wait("the request", |state| state.requests.len() == 1);
+    drop(client);
+    origin.wait("the cancellation", |state| state.requests[0].gone);
+
+    let client = sidecar.http2();
+    let stream = client.open("GET", "/h2", &[&bearer(READ)], true);
+    origin.wait("the request", |state| state.requests.len() == 2);
+    stream.reset();
+    origin.wait("the cancellation", |state| state.requests[1].gone);
+    client.request("GET", "/", &[], b"").refused(401, "no_credential");
+}
+
+#[test]
+fn a_client_that_goes_away_during_the_answer_cancels_the_upstream_request() {
+    let origin = Origin::tcp(events);
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(head("GET", "/h1", &[&bearer(READ)]));
+    let (_, mut left) = client.response_head("GET");
+    assert!(client.piece(&mut left).unwrap().is_some());
+    drop(client);
+    origin.wait("the cancellation", |state| state.requests[0].gone);
+
+    let client = sidecar.http2();
+    let mut stream = client.open("GET", "/h2", &[&bearer(READ)], true);
+    stream.head();
+    assert!(stream.piece().unwrap().is_some());
+    stream.reset();
+    origin.wait("the cancellation", |state| state.requests[1].gone);
+}
+
+#[test]
+fn a_client_that_goes_away_in_the_middle_of_its_body_cancels_the_upstream_request() {
+    let origin = Origin::tcp(echo);
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(head("POST", "/h1", &[&bearer(WRITE), "Content-Length: 100"]));
+    client.send("half");
+    origin.wait("the half", |state| state.requests.iter().any(|seen| seen.body == b"half"));
+    drop(client);
+    origin.wait("the cancellation", |state| state.requests[0].gone);
+
+    let client = sidecar.http2();
+    let mut stream = client.open("POST", "/h2", &[&bearer(WRITE)], false);
+    stream.send(b"half", false);
+    origin.wait("the half", |state| state.requests.len() == 2 && state.requests[1].body == b"half");
+    stream.reset();
+    origin.wait("the cancellation", |state| state.requests[1].gone);
+    assert!(!origin.requests().iter().any(|seen| seen.complete));
+}
+
+const UPGRADE: [&str; 4] = [
+    "Connection: Upgrade",
+    "Upgrade: websocket",
+    "Sec-WebSocket-Version: 13",
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+];
+
+#[test]
+fn a_websocket_passes_after_a_permit() {
+    let origin = Origin::tcp(websocket);
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    let response = client.get("/ws", &[&UPGRADE[..], &[&bearer(READ)]].concat());
+    assert_eq!(response.status, 101, "{response:?}");
+    assert_eq!(response.value("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    for text in ["\u{81}\u{5}hello", "again"] {
+        client.send(text);
+        while client.wire.buffer.len() < text.len() {
+            assert_ne!(client.wire.fill().unwrap(), 0);
+        }
+        assert_eq!(std::mem::take(&mut client.wire.buffer), text.as_bytes());
+    }
+    let seen = origin.only();
+    assert_eq!(seen.value("x-account-id"), Some("acme"));
+    assert!(!seen.has("authorization"));
+    drop(client);
+    origin.wait("the client's leaving", |state| state.requests[0].gone);
+}
+
+#[test]
+fn a_websocket_does_not_pass_without_a_permit() {
+    let origin = Origin::tcp(websocket);
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.get("/ws", &UPGRADE).refused(401, "no_credential");
+    // And what follows is read as HTTP, not passed on.
+    client
+        .get("/ws", &[&UPGRADE[..], &[&bearer("no-such-key-0123456789")]].concat())
+        .refused(401, "invalid_credential");
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn an_upgrade_that_the_upstream_refuses_is_an_ordinary_answer() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.get("/ws", &[&UPGRADE[..], &[&bearer(READ)]].concat()).ok();
+    client.get("/", &[&bearer(READ)]).ok();
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn one_slow_answer_does_not_hold_up_another() {
+    let cue = Arc::<Cue>::default();
+    let held = Arc::clone(&cue);
+    let origin = Origin::tcp(move |exchange| {
+        if exchange.request.target == "/slow" {
+            held.wait();
+        }
+        echo(exchange)
+    });
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let client = sidecar.http2();
+    let mut slow = client.open("GET", "/slow", &[&bearer(READ)], true);
+    origin.wait("the slow one", |state| state.requests.len() == 1);
+    for _ in 0..10 {
+        client.get("/", &[&bearer(READ)]).ok();
+    }
+    cue.raise();
+    slow.response().ok();
+    eventually("nothing in flight", || {
+        (sidecar.metric("keygate_in_flight_requests", &[]) == 0.0).then_some(())
+    });
+}
