@@ -6,10 +6,24 @@
 #[cfg(test)]
 mod actors;
 #[cfg(test)]
+mod admin;
+#[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod documents;
+#[cfg(test)]
+mod drain;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
 mod forwarding;
 #[cfg(test)]
 mod identity;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod reload;
+#[cfg(test)]
+mod startup;

@@ -1,0 +1,120 @@
+//! The end: nothing that was accepted is cut while there is time left.
+
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::actors::client::{bearer, head};
+use crate::actors::origin::Origin;
+use crate::actors::scripts::{events, hold};
+use crate::actors::setup::{READ, Setup};
+use crate::actors::sidecar::Sidecar;
+use crate::actors::{Cue, eventually};
+
+/// A request in flight on each protocol, then SIGTERM; both must end well.
+#[test]
+fn requests_in_flight_finish_on_both_protocols() {
+    let cue = Arc::<Cue>::default();
+    let origin = Origin::tcp(hold(&cue));
+    let mut sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(head("GET", "/h1", &[&bearer(READ)]));
+    let http2 = sidecar.http2();
+    let mut stream = http2.open("GET", "/h2", &[&bearer(READ)], true);
+    origin.wait("both", |state| state.requests.len() == 2);
+    sidecar.signal(Signal::TERM);
+    eventually("the listener to close", || {
+        TcpStream::connect(sidecar.https).is_err().then_some(())
+    });
+    eventually("GOAWAY", || http2.try_open("GET", "/late", &[], true).is_err().then_some(()));
+    assert!(sidecar.running());
+    cue.raise();
+    let response = client.response("GET");
+    response.ok();
+    assert_eq!(response.value("connection").map(str::to_ascii_lowercase).as_deref(), Some("close"));
+    assert!(client.closed());
+    stream.response().ok();
+    let began = Instant::now();
+    assert_eq!(sidecar.wait_exit().code(), Some(0));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    assert_eq!(http2.ended(), Some(Ok(())));
+    assert_eq!(origin.count(), 2);
+}
+
+#[test]
+fn idle_connections_do_not_hold_up_the_end() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let origin = Origin::echo();
+        let mut sidecar = Sidecar::start(&Setup::before(&origin));
+        let mut client = sidecar.client();
+        client.get("/", &[&bearer(READ)]).ok();
+        let untouched = sidecar.client();
+        let http2 = sidecar.http2();
+        http2.get("/", &[&bearer(READ)]).ok();
+        let began = Instant::now();
+        sidecar.signal(signal);
+        assert_eq!(sidecar.wait_exit().code(), Some(0));
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        assert!(client.closed());
+        drop(untouched);
+    }
+}
+
+#[test]
+fn a_request_body_that_is_still_coming_is_taken_to_its_end() {
+    let origin = Origin::echo();
+    let mut sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    let key = bearer(crate::actors::setup::WRITE);
+    client.send(head("POST", "/", &[&key, "Content-Length: 10"]));
+    client.send("first");
+    origin.wait("the first half", |state| {
+        state.requests.first().is_some_and(|seen| seen.body == b"first")
+    });
+    sidecar.signal(Signal::TERM);
+    eventually("the listener to close", || {
+        TcpStream::connect(sidecar.https).is_err().then_some(())
+    });
+    client.send("other");
+    client.response("POST").ok();
+    assert_eq!(origin.only().body, b"firstother");
+    assert_eq!(sidecar.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn readiness_fails_first_and_new_connections_are_served_during_the_delay() {
+    let origin = Origin::echo();
+    let mut sidecar = Sidecar::start(&Setup::before(&origin).config("[drain]\ndelay = \"2s\"\n"));
+    assert_eq!(sidecar.admin("/readyz").status, 200);
+    let began = Instant::now();
+    sidecar.signal(Signal::TERM);
+    eventually("not ready", || (sidecar.admin("/readyz").status == 503).then_some(()));
+    let ready = sidecar.ready();
+    assert_eq!((&ready["ready"], &ready["draining"]), (&false.into(), &true.into()));
+    assert_eq!(sidecar.admin("/livez").status, 200);
+    sidecar.get("/", &[&bearer(READ)]).ok();
+    assert!(began.elapsed() < Duration::from_secs(2), "too slow a machine to tell");
+    assert_eq!(sidecar.wait_exit().code(), Some(0));
+    assert!(began.elapsed() >= Duration::from_secs(2));
+    assert_eq!(origin.count(), 1);
+}
+
+#[test]
+fn what_never_ends_is_cut_at_the_timeout() {
+    let origin = Origin::tcp(events);
+    let mut sidecar =
+        Sidecar::start(&Setup::before(&origin).config("[drain]\ntimeout = \"500ms\"\n"));
+    let mut client = sidecar.client();
+    client.send(head("GET", "/", &[&bearer(READ)]));
+    let (_, mut left) = client.response_head("GET");
+    let began = Instant::now();
+    sidecar.signal(Signal::TERM);
+    assert_eq!(sidecar.wait_exit().code(), Some(0));
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(500) && took < Duration::from_secs(5), "{took:?}");
+    while let Ok(piece) = client.piece(&mut left) {
+        assert!(piece.is_some(), "an end that looks whole");
+    }
+}

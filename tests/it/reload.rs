@@ -1,0 +1,409 @@
+//! What changes while it runs: seen however the file was changed, in force at once, and without a
+//! connection noticing.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use crate::actors::client::{Client, bearer};
+use crate::actors::origin::Origin;
+use crate::actors::pki::TRUSTED;
+use crate::actors::setup::{OTHER, READ, Setup, WRITE, account, key, usual_keys};
+use crate::actors::sidecar::Sidecar;
+use crate::actors::{eventually, never, scripts};
+
+/// A change is in force within a second; the rest is for a machine that has other work.
+const SOON: Duration = Duration::from_millis(1700);
+
+const NEW: &str = "new-write-key-0123456789abcdef";
+
+fn with_a_new_key() -> String {
+    usual_keys() + &key("new", "acme", NEW, "access = \"write\"")
+}
+
+fn without(id: &str) -> String {
+    let kept = usual_keys();
+    kept.split("[[")
+        .filter(|part| !part.contains(&format!("id = {id:?}\n")))
+        .collect::<Vec<_>>()
+        .join("[[")
+}
+
+fn revoked(id: &str) -> String {
+    let line = format!("id = {id:?}\n");
+    usual_keys().replace(&line, &format!("{line}revoked = 2026-01-01T00:00:00Z\n"))
+}
+
+/// Asks on one connection until a key has the wanted status, and says how long that took.
+#[track_caller]
+fn until(client: &mut Client, key: &str, status: u16) -> Duration {
+    let began = Instant::now();
+    eventually("the change to be in force", || {
+        (client.get("/", &[&bearer(key)]).status == status).then_some(())
+    });
+    began.elapsed()
+}
+
+#[track_caller]
+fn soon(client: &mut Client, key: &str, status: u16) {
+    let took = until(client, key, status);
+    assert!(took < SOON, "in force only after {took:?}");
+}
+
+fn sidecar(origin: &Origin) -> Sidecar {
+    Sidecar::start(&Setup::before(origin))
+}
+
+#[test]
+fn a_key_file_that_is_renamed_into_place_is_seen() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let mut client = sidecar.client();
+    assert_eq!(client.get("/", &[&bearer(NEW)]).status, 401);
+    sidecar.replace("keys.toml", with_a_new_key());
+    soon(&mut client, NEW, 200);
+    sidecar.replace("keys.toml", usual_keys());
+    soon(&mut client, NEW, 401);
+}
+
+#[test]
+fn a_key_file_that_is_written_in_place_is_seen() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let mut client = sidecar.client();
+    assert_eq!(client.get("/", &[&bearer(NEW)]).status, 401);
+    fs::write(sidecar.path("keys.toml"), with_a_new_key()).unwrap();
+    soon(&mut client, NEW, 200);
+}
+
+#[test]
+fn a_key_file_behind_a_swapped_symlink_is_seen() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin)
+        .config("[keys]\nfiles = [\"current.toml\"]")
+        .file("one/keys.toml", usual_keys())
+        .file("two/keys.toml", with_a_new_key());
+    let directory = tempfile::TempDir::new().unwrap();
+    setup.write(directory.path());
+    symlink("one/keys.toml", directory.path().join("current.toml")).unwrap();
+    let sidecar = Sidecar::start_in(directory, &setup);
+    let mut client = sidecar.client();
+    assert_eq!(client.get("/", &[&bearer(NEW)]).status, 401);
+    symlink("two/keys.toml", sidecar.path("next")).unwrap();
+    fs::rename(sidecar.path("next"), sidecar.path("current.toml")).unwrap();
+    soon(&mut client, NEW, 200);
+    // And the file that it points to now.
+    fs::write(sidecar.path("two/keys.toml"), usual_keys()).unwrap();
+    until(&mut client, NEW, 401);
+}
+
+/// Publishes one file of a volume as the kubelet does: a new directory, and `..data` renamed over.
+fn publish(volume: &Path, version: &str, name: &str, content: &str) {
+    let directory = volume.join(format!("..2026_11_22_{version}"));
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join(name), content).unwrap();
+    let old = fs::read_link(volume.join("..data")).ok();
+    symlink(directory.file_name().unwrap(), volume.join("..data_tmp")).unwrap();
+    fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+    if fs::symlink_metadata(volume.join(name)).is_err() {
+        symlink(format!("..data/{name}"), volume.join(name)).unwrap();
+    }
+    if let Some(old) = old {
+        fs::remove_dir_all(volume.join(old)).unwrap();
+    }
+}
+
+fn kubernetes_volume(files: &str) {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin).config(&format!("[keys]\nfiles = [{files:?}]"));
+    let directory = tempfile::TempDir::new().unwrap();
+    setup.write(directory.path());
+    let volume = directory.path().join("secret");
+    publish(&volume, "one", "keys.toml", &usual_keys());
+    let sidecar = Sidecar::start_in(directory, &setup);
+    let mut client = sidecar.client();
+    assert_eq!(client.get("/", &[&bearer(NEW)]).status, 401);
+    publish(&volume, "two", "keys.toml", &with_a_new_key());
+    soon(&mut client, NEW, 200);
+    publish(&volume, "three", "keys.toml", &usual_keys());
+    soon(&mut client, NEW, 401);
+    client.get("/", &[&bearer(READ)]).ok();
+}
+
+#[test]
+fn a_key_file_in_a_kubernetes_volume_is_seen() {
+    kubernetes_volume("secret/keys.toml");
+}
+
+#[test]
+fn a_directory_that_is_a_kubernetes_volume_is_seen() {
+    kubernetes_volume("secret");
+}
+
+#[test]
+fn a_file_that_appears_in_a_directory_of_keys_is_seen() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin)
+        .config("[keys]\nfiles = [\"keys\"]")
+        .file("keys/acme.toml", usual_keys());
+    let sidecar = Sidecar::start(&setup);
+    let mut client = sidecar.client();
+    assert_eq!(client.get("/", &[&bearer(NEW)]).status, 401);
+    let more = account("newcomer", "") + &key("new", "newcomer", NEW, "");
+    sidecar.replace("keys/newcomer.toml", more);
+    soon(&mut client, NEW, 200);
+    fs::remove_file(sidecar.path("keys/newcomer.toml")).unwrap();
+    soon(&mut client, NEW, 401);
+}
+
+#[test]
+fn a_key_file_that_vanishes_keeps_the_old_state_until_it_returns() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let mut client = sidecar.client();
+    fs::remove_file(sidecar.path("keys.toml")).unwrap();
+    eventually("the loss to be told", || (!sidecar.ready()["error"].is_null()).then_some(()));
+    client.get("/", &[&bearer(READ)]).ok();
+    assert_eq!(sidecar.admin("/readyz").status, 200);
+    fs::write(sidecar.path("keys.toml"), with_a_new_key()).unwrap();
+    soon(&mut client, NEW, 200);
+    eventually("the error to be over", || sidecar.ready()["error"].is_null().then_some(()));
+}
+
+#[test]
+fn sighup_reloads() {
+    let origin = Origin::echo();
+    let mut sidecar = sidecar(&origin);
+    let reloads = sidecar.metric("keygate_reloads_total", &[]);
+    sidecar.signal(Signal::HUP);
+    eventually("a reload", || {
+        (sidecar.metric("keygate_reloads_total", &[]) > reloads).then_some(())
+    });
+    assert!(sidecar.running());
+    sidecar.client().get("/", &[&bearer(READ)]).ok();
+}
+
+#[test]
+fn a_key_that_is_revoked_is_refused_on_the_open_connection() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let (mut client, http2) = (sidecar.client(), sidecar.http2());
+    client.get("/", &[&bearer(WRITE)]).ok();
+    http2.get("/", &[&bearer(WRITE)]).ok();
+    sidecar.replace("keys.toml", revoked("acme-write"));
+    soon(&mut client, WRITE, 401);
+    let forwarded = origin.count();
+    for _ in 0..20 {
+        client.get("/", &[&bearer(WRITE)]).refused(401, "invalid_credential");
+        http2.get("/", &[&bearer(WRITE)]).refused(401, "invalid_credential");
+    }
+    assert_eq!(origin.count(), forwarded);
+    assert!(sidecar.refusals("revoked_key") >= 40);
+    client.get("/", &[&bearer(READ)]).ok();
+}
+
+#[test]
+fn a_key_that_is_deleted_is_unknown() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(WRITE)]).ok();
+    sidecar.replace("keys.toml", without("acme-write"));
+    soon(&mut client, WRITE, 401);
+    client.get("/", &[&bearer(WRITE)]);
+    assert!(sidecar.refusals("unknown_key") >= 1);
+}
+
+#[test]
+fn an_account_that_is_disabled_is_refused() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(WRITE)]).ok();
+    let keys = usual_keys().replacen("name = \"acme\"", "name = \"acme\"\ndisabled = true", 1);
+    sidecar.replace("keys.toml", keys);
+    soon(&mut client, WRITE, 403);
+    client.get("/", &[&bearer(OTHER)]).ok();
+}
+
+#[test]
+fn a_reload_says_what_it_changed() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let (mark, generation) = (sidecar.log.mark(), sidecar.generation());
+    let keys = revoked("acme-write").replace("\"acme-read\"", "\"acme-reader\"");
+    sidecar.replace("keys.toml", keys + &key("new", "acme", NEW, ""));
+    assert_eq!(sidecar.reloaded(generation), generation + 1);
+    for id in ["new", "acme-reader", "acme-read", "acme-write"] {
+        sidecar.logged(mark, id, |line| line.text.contains(id));
+    }
+}
+
+#[test]
+fn routes_and_answers_are_live() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(READ)]).ok();
+    let config = sidecar.read("keygate.toml");
+    let route = "[responses]\nno_route = { status = 418 }\n[[route]]\npath = \"/only\"\n";
+    sidecar.replace("keygate.toml", config.clone() + route);
+    soon(&mut client, READ, 418);
+    client.get("/only", &[&bearer(READ)]).ok();
+    sidecar.replace("keygate.toml", config);
+    soon(&mut client, READ, 200);
+}
+
+#[test]
+fn timeouts_are_live() {
+    let origin = Origin::tcp(|exchange| match exchange.request.target.as_str() {
+        "/hang" => scripts::hang(exchange),
+        _ => scripts::echo(exchange),
+    });
+    let sidecar = sidecar(&origin);
+    let (config, generation) = (sidecar.read("keygate.toml"), sidecar.generation());
+    sidecar
+        .replace("keygate.toml", config.replace("[upstream]", "[upstream]\ntimeout = \"200ms\""));
+    sidecar.reloaded(generation);
+    sidecar.get("/hang", &[&bearer(READ)]).refused(504, "upstream_timeout");
+}
+
+#[test]
+fn a_listener_that_moves_asks_for_a_restart() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let (config, mark) = (sidecar.read("keygate.toml"), sidecar.log.mark());
+    sidecar.replace(
+        "keygate.toml",
+        config.replacen("https = \"127.0.0.1:0\"", "https = \"127.0.0.2:0\"", 1),
+    );
+    sidecar.logged(mark, "a restart", |line| line.text.contains("restart"));
+    sidecar.client().get("/", &[&bearer(READ)]).ok();
+}
+
+/// The serial number of the certificate that a new handshake shows.
+fn shown(sidecar: &Sidecar) -> Vec<u8> {
+    use rustls::pki_types::ServerName;
+    let name = ServerName::try_from("localhost").unwrap();
+    let mut session = rustls::ClientConnection::new(TRUSTED.client(&[]), name).unwrap();
+    let mut stream = std::net::TcpStream::connect(sidecar.https).unwrap();
+    while session.is_handshaking() {
+        session.complete_io(&mut stream).unwrap();
+    }
+    session.peer_certificates().unwrap()[0].as_ref().to_vec()
+}
+
+#[test]
+fn a_certificate_is_replaced_without_closing_a_connection() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(READ)]).ok();
+    let (old, identity) = (shown(&sidecar), TRUSTED.issue());
+    // One after the other: what does not fit together in between is not loaded.
+    sidecar.replace("server.crt", identity.certificate);
+    assert!(never(Duration::from_millis(300), || shown(&sidecar) != old));
+    sidecar.replace("server.key", identity.key);
+    eventually("the new certificate", || (shown(&sidecar) != old).then_some(()));
+    client.get("/", &[&bearer(READ)]).ok();
+    eventually("no error", || sidecar.ready()["error"].is_null().then_some(()));
+}
+
+#[test]
+fn a_broken_file_keeps_the_old_state_and_says_where() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let mut client = sidecar.client();
+    assert_eq!(sidecar.metric("keygate_last_reload_successful", &[]), 1.0);
+    let mark = sidecar.log.mark();
+    let broken =
+        usual_keys() + "[[key]]\nid = \"bad\"\naccount = \"acme\"\ndigest = \"sha256:00\"\n";
+    let line = broken.lines().position(|line| line.contains("sha256:00")).unwrap() + 1;
+    sidecar.replace("keys.toml", &broken);
+    let place = format!("keys.toml:{line}:");
+    sidecar.logged(mark, &place, |line| line.text.contains(&place));
+    eventually("the metric", || {
+        (sidecar.metric("keygate_last_reload_successful", &[]) == 0.0).then_some(())
+    });
+    let ready = sidecar.ready();
+    let error = ready["error"].as_str().expect("an error");
+    assert!(error.contains("keys.toml"), "{error}");
+    assert_eq!(ready["ready"], true);
+    client.get("/", &[&bearer(READ)]).ok();
+    sidecar.replace("keys.toml", usual_keys());
+    eventually("it to be over", || {
+        let successful = sidecar.metric("keygate_last_reload_successful", &[]) == 1.0;
+        (successful && sidecar.ready()["error"].is_null()).then_some(())
+    });
+}
+
+#[test]
+fn a_file_that_is_no_toml_at_all_keeps_the_old_state() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let mut client = sidecar.client();
+    for broken in [&b"[[key"[..], b"", b"\xff\xfe", b"key = 1"] {
+        sidecar.replace("keys.toml", broken);
+        eventually("the error", || (!sidecar.ready()["error"].is_null()).then_some(()));
+        client.get("/", &[&bearer(READ)]).ok();
+        sidecar.replace("keys.toml", usual_keys());
+        eventually("it to be over", || sidecar.ready()["error"].is_null().then_some(()));
+    }
+    sidecar.replace("keygate.toml", "nonsense");
+    eventually("the error", || (!sidecar.ready()["error"].is_null()).then_some(()));
+    client.get("/", &[&bearer(READ)]).ok();
+}
+
+#[test]
+fn revocations_hold_even_while_the_rest_does_not_load() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin)
+        .config("[keys]\nfiles = [\"keys.toml\", \"more.toml\"]\nrevocations = \"revoked.txt\"")
+        .file("more.toml", account("more", "") + &key("more", "more", NEW, ""))
+        .file("revoked.txt", "# none yet\n");
+    let sidecar = Sidecar::start(&setup);
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(NEW)]).ok();
+    sidecar.replace("more.toml", "broken = ");
+    eventually("the error", || (!sidecar.ready()["error"].is_null()).then_some(()));
+    // By its id, by its digest, and by the mark in a file that does parse.
+    sidecar.replace("revoked.txt", "acme-read # leaked\n");
+    soon(&mut client, READ, 401);
+    let digest = crate::actors::setup::sha256(OTHER);
+    sidecar.replace("revoked.txt", format!("acme-read\n{digest}\n"));
+    soon(&mut client, OTHER, 401);
+    sidecar.replace("keys.toml", revoked("acme-write"));
+    soon(&mut client, WRITE, 401);
+    client.get("/", &[&bearer(NEW)]).ok();
+    // What was revoked stays so when the file vanishes.
+    fs::remove_file(sidecar.path("revoked.txt")).unwrap();
+    assert!(never(Duration::from_millis(500), || {
+        client.get("/", &[&bearer(READ)]).status != 401
+    }));
+}
+
+#[test]
+fn reloads_drop_no_connection() {
+    let origin = Origin::tcp(|exchange| match exchange.request.target.as_str() {
+        "/events" => scripts::events(exchange),
+        _ => scripts::echo(exchange),
+    });
+    let sidecar = sidecar(&origin);
+    let http2 = sidecar.http2();
+    let mut client = sidecar.client();
+    let mut stream = http2.open("GET", "/events", &[&bearer(READ)], true);
+    stream.head();
+    client.get("/", &[&bearer(READ)]).ok();
+    for round in 0..10 {
+        let generation = sidecar.generation();
+        let keys = if round % 2 == 0 { with_a_new_key() } else { usual_keys() };
+        sidecar.replace("keys.toml", keys);
+        sidecar.reloaded(generation);
+        client.get("/", &[&bearer(READ)]).ok();
+        assert!(stream.piece().unwrap().is_some());
+    }
+    assert_eq!(origin.connections(), 2);
+}
