@@ -95,11 +95,6 @@ impl Client {
         self.wire.write(bytes.as_ref()).expect("the server to take what is sent");
     }
 
-    /// Sends what it still can.
-    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
-        self.wire.write(bytes.as_ref()).is_ok()
-    }
-
     /// Sends a request with a `Host` and reads the answer.
     pub(crate) fn request(&mut self, method: &str, target: &str, fields: &[&str]) -> Response {
         self.send(head(method, target, fields));

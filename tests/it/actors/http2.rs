@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex};
-use std::time::Duration;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -156,12 +155,6 @@ impl Stream {
             incoming.flow_control().release_capacity(piece.len())?;
         }
         Ok(piece)
-    }
-
-    /// Whether a piece comes within a while.
-    pub(crate) fn quiet_for(&mut self, while_: Duration) -> bool {
-        let incoming = self.incoming.as_mut().expect("a head first");
-        DRIVER.block_on(async { tokio::time::timeout(while_, incoming.data()).await }).is_err()
     }
 
     /// The rest of the answer.

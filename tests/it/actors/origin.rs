@@ -1,7 +1,7 @@
 //! The upstream: a server that notes every byte and behaves, or misbehaves, as its script says.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread;
@@ -18,7 +18,6 @@ use super::{PATIENCE, scripts};
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Seen {
     pub(crate) connection: usize,
-    pub(crate) head: Vec<u8>,
     pub(crate) method: String,
     pub(crate) target: String,
     pub(crate) fields: Fields,
@@ -82,7 +81,6 @@ type Script = dyn Fn(&mut Exchange<'_>) -> After + Send + Sync;
 pub(crate) struct Origin {
     /// For `upstream.url`.
     pub(crate) url: String,
-    pub(crate) address: Option<SocketAddr>,
     log: Arc<Log>,
     _directory: Option<TempDir>,
 }
@@ -110,7 +108,7 @@ impl Origin {
             Ok(Box::new(stream) as Box<dyn Socket>)
         });
         let url = format!("http://{address}");
-        Self { url, address: Some(address), log, _directory: None }
+        Self { url, log, _directory: None }
     }
 
     pub(crate) fn unix(
@@ -124,7 +122,7 @@ impl Origin {
             Ok(Box::new(listener.accept()?.0) as Box<dyn Socket>)
         });
         let url = format!("unix:{}", path.display());
-        Self { url, address: None, log, _directory: Some(directory) }
+        Self { url, log, _directory: Some(directory) }
     }
 
     pub(crate) fn tls(
@@ -142,7 +140,7 @@ impl Origin {
             Ok(Box::new(StreamOwned::new(session, stream)) as Box<dyn Socket>)
         });
         let url = format!("https://{address}");
-        Self { url, address: Some(address), log, _directory: None }
+        Self { url, log, _directory: None }
     }
 
     pub(crate) fn requests(&self) -> Vec<Seen> {
@@ -213,7 +211,7 @@ fn converse(log: &Log, script: &Script, connection: usize, wire: &mut Wire) -> i
         let mut words = first.split(' ').map(str::to_owned);
         let (method, target) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let left = Framing::of(&fields, Framing::Length(0));
-        let seen = Seen { connection, head, method, target, fields, ..Seen::default() };
+        let seen = Seen { connection, method, target, fields, ..Seen::default() };
         let index = log.change(|state| {
             state.requests.push(seen.clone());
             state.requests.len() - 1
