@@ -3,24 +3,35 @@
 //! What did not go through is worth a line by default; what did is a line at `debug`. Nothing is
 //! copied or formatted for a line that would not be written.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tracing::Level;
 
 use crate::gate::Transport;
 
-use super::record::{Fate, Outcome, Record, labels};
+use super::label::RouteId;
+use super::record::{Fate, Record, labels};
 
 const TARGET: &str = "keygate::access";
 /// How much of a path is logged, in bytes.
 const PATH: usize = 1024;
 
+/// How much it matters what became of a request.
+const fn level(fate: Option<Fate>) -> Level {
+    match fate {
+        Some(Fate::Failed(_)) => Level::WARN,
+        Some(Fate::Refused(_) | Fate::Shadow(_)) => Level::INFO,
+        Some(Fate::Forwarded | Fate::Minted) | None => Level::DEBUG,
+    }
+}
+
 /// Whether a line would be written for a request of this fate.
-pub(super) fn wanted(fate: Fate) -> bool {
-    match labels(Some(fate)).0 {
-        Outcome::Failed => tracing::enabled!(target: TARGET, Level::WARN),
-        Outcome::Refused | Outcome::Shadow => tracing::enabled!(target: TARGET, Level::INFO),
-        Outcome::Forwarded | Outcome::Minted => tracing::enabled!(target: TARGET, Level::DEBUG),
+pub(super) fn wanted(fate: Option<Fate>) -> bool {
+    match level(fate) {
+        Level::WARN => tracing::enabled!(target: TARGET, Level::WARN),
+        Level::INFO => tracing::enabled!(target: TARGET, Level::INFO),
+        _ => tracing::enabled!(target: TARGET, Level::DEBUG),
     }
 }
 
@@ -65,14 +76,16 @@ macro_rules! line {
     }};
 }
 
-/// Writes the line of a request that has ended.
-pub(super) fn write(record: &Record, elapsed: Duration, route: &str) {
-    match record.fate.map(|fate| labels(Some(fate)).0) {
-        Some(Outcome::Failed) => line!(Level::WARN, record, elapsed, route),
-        Some(Outcome::Refused | Outcome::Shadow) => line!(Level::INFO, record, elapsed, route),
-        Some(Outcome::Forwarded | Outcome::Minted) | None => {
-            line!(Level::DEBUG, record, elapsed, route);
-        }
+/// Writes the line of a request that has ended; the route's label is looked up only for that.
+pub(super) fn write(record: &Record, elapsed: Duration, label: impl FnOnce(RouteId) -> Arc<str>) {
+    if !wanted(record.fate) {
+        return;
+    }
+    let label = label(record.route);
+    match level(record.fate) {
+        Level::WARN => line!(Level::WARN, record, elapsed, &*label),
+        Level::INFO => line!(Level::INFO, record, elapsed, &*label),
+        _ => line!(Level::DEBUG, record, elapsed, &*label),
     }
 }
 

@@ -146,26 +146,29 @@ impl WorkerMetrics {
         self.0.cells.in_flight.add(1);
     }
 
-    pub(super) fn finish(&self, record: &Record, elapsed: Duration) -> Arc<RouteCells> {
+    pub(super) fn finish(&self, record: &Record, elapsed: Duration) {
         let cells = &self.0.cells;
         cells.in_flight.subtract(1);
         cells.durations.observe(elapsed);
         if let Some(overhead) = record.overhead() {
             cells.overheads.observe(overhead);
         }
-        let route = self.route(record.route);
-        if let Some(cell) = route.fates.get(slot(record.fate)) {
-            cell.add(1);
-        }
-        route
+        self.on_route(record.route, |route| {
+            if let Some(cell) = route.fates.get(slot(record.fate)) {
+                cell.add(1);
+            }
+        });
     }
 
-    fn route(&self, id: RouteId) -> Arc<RouteCells> {
-        let at = id.position();
-        if let Some(Some(cells)) = self.0.routes.borrow().get(at) {
-            return Arc::clone(cells);
+    pub(super) fn label(&self, id: RouteId) -> Arc<str> {
+        self.on_route(id, |route| Arc::clone(&route.label))
+    }
+
+    fn on_route<T>(&self, id: RouteId, act: impl FnOnce(&RouteCells) -> T) -> T {
+        if let Some(Some(cells)) = self.0.routes.borrow().get(id.position()) {
+            return act(cells);
         }
-        self.meet(id)
+        act(&self.meet(id))
     }
 
     /// The first request of this worker on a route: the one time that it takes a lock.

@@ -208,7 +208,7 @@ impl RecordGuard {
     pub fn settle(&mut self, fate: Fate, route: RouteId, about: &About<'_>) {
         self.record.fate = Some(fate);
         self.record.route = route;
-        if access::wanted(fate) {
+        if access::wanted(Some(fate)) {
             self.record.detail = Some(Box::new(Detail::new(about)));
         }
     }
@@ -239,8 +239,8 @@ impl RecordGuard {
 impl Drop for RecordGuard {
     fn drop(&mut self) {
         let elapsed = clock::mono().saturating_duration_since(self.record.started);
-        let route = self.worker.finish(&self.record, elapsed);
-        access::write(&self.record, elapsed, &route.label);
+        self.worker.finish(&self.record, elapsed);
+        access::write(&self.record, elapsed, |id| self.worker.label(id));
     }
 }
 

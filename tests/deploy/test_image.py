@@ -198,7 +198,8 @@ class Image(unittest.TestCase):
         podman("save", "--quiet", "--output", archive, self.image)
         held = set()
         with tarfile.open(archive) as image:
-            for layer in (name for name in image.getnames() if name.endswith(".tar")):
+            layers = [member for member in image if member.isfile()]
+            for layer in (member for member in layers if member.name.endswith(".tar")):
                 with tarfile.open(fileobj=image.extractfile(layer)) as files:
                     held |= {file.name for file in files if file.isfile()}
         self.assertEqual(held, {"keygate"})
