@@ -11,6 +11,7 @@ mod keys;
 mod print;
 mod quickstart;
 mod run;
+mod self_signed;
 mod shell;
 
 use std::process::ExitCode;
@@ -60,7 +61,7 @@ impl Command {
     fn run(self) -> ExitCode {
         match self {
             Self::Quickstart(args) => quickstart::run(args),
-            Self::Init(args) => init::run(args),
+            Self::Init(args) => init::run(&args),
             Self::Run(args) => run::run(args),
             Self::Check(args) => check::run(args),
             Self::Keys(command) => keys::run(command),
