@@ -191,6 +191,18 @@ impl Snapshot {
         self.parts.unmatched
     }
 
+    /// Whether a key is revoked although its record does not say so.
+    #[must_use]
+    pub fn is_revoked(&self, key: KeyIndex) -> bool {
+        self.revocations.contains(key)
+    }
+
+    /// Whether it revokes keys that another snapshot of the same table does not.
+    #[must_use]
+    pub fn revokes_more_than(&self, other: &Self) -> bool {
+        !self.revocations.keys.is_subset(&other.revocations.keys)
+    }
+
     pub(super) const fn revocations(&self) -> &Revocations {
         &self.revocations
     }

@@ -1,1 +1,138 @@
-//! (to come)
+//! What changes while running: the world in force, and the state that outlives it.
+//!
+//! A change of a file makes a new world off the request path; one pointer is swapped, and no
+//! connection notices. Must not know hyper.
+
+mod changes;
+mod fingerprint;
+mod reload;
+mod watch;
+mod world;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::sync::watch as channel;
+
+use crate::gate::Slots;
+use crate::observe::Metrics;
+use crate::observe::Status;
+
+pub use self::reload::Files;
+pub use self::reload::Reloader;
+pub use self::watch::Hints;
+pub use self::watch::Trigger;
+pub use self::watch::spawn as watch;
+pub use self::world::World;
+
+/// Where the world in force is kept.
+pub type WorldCell = Arc<ArcSwap<World>>;
+
+/// The world in force, and the state that outlives it.
+#[derive(Debug)]
+pub struct Live {
+    cell: WorldCell,
+    slots: Slots,
+    metrics: Arc<Metrics>,
+    changes: channel::Sender<u64>,
+    report: Mutex<Report>,
+}
+
+#[derive(Debug, Default)]
+struct Report {
+    serving: bool,
+    draining: bool,
+    loaded_at: Option<Timestamp>,
+    error: Option<String>,
+}
+
+impl Live {
+    /// Begins with a first world.
+    #[must_use]
+    pub fn new(first: World, metrics: Arc<Metrics>, now: Timestamp) -> Arc<Self> {
+        first.count(&metrics, now);
+        let changes = channel::Sender::new(first.generation());
+        let report = Report { loaded_at: Some(now), ..Report::default() };
+        let cell = Arc::new(ArcSwap::from_pointee(first));
+        let (slots, report) = (Slots::default(), Mutex::new(report));
+        Arc::new(Self { cell, slots, metrics, changes, report })
+    }
+
+    /// The cell that workers read from.
+    #[must_use]
+    pub fn cell(&self) -> WorldCell {
+        Arc::clone(&self.cell)
+    }
+
+    /// The world in force.
+    #[must_use]
+    pub fn world(&self) -> Arc<World> {
+        self.cell.load_full()
+    }
+
+    /// The in-flight limits; they outlive worlds.
+    #[must_use]
+    pub const fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    /// The process's metrics.
+    #[must_use]
+    pub const fn metrics(&self) -> &Arc<Metrics> {
+        &self.metrics
+    }
+
+    /// Tells the generation of each new world.
+    #[must_use]
+    pub fn changes(&self) -> channel::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    /// Says that the listeners are up.
+    pub fn serving(&self) {
+        self.report().serving = true;
+    }
+
+    /// Says that the process will end.
+    pub fn draining(&self) {
+        self.report().draining = true;
+    }
+
+    /// What `/readyz` tells.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        let world = self.world();
+        let report = self.report();
+        Status {
+            ready: report.serving && !report.draining,
+            draining: report.draining,
+            generation: world.generation(),
+            digest: world.digest().to_owned(),
+            keys: world.snapshot().table().keys().len(),
+            accounts: world.snapshot().table().accounts().len(),
+            loaded_at: report.loaded_at.map(|at| at.to_string()),
+            error: report.error.clone(),
+        }
+    }
+
+    /// Puts a new world in force. `error` is what still stands against the files.
+    fn swap(&self, next: World, error: Option<String>, now: Timestamp) {
+        next.count(&self.metrics, now);
+        let generation = next.generation();
+        self.cell.store(Arc::new(next));
+        self.changes.send_replace(generation);
+        let mut report = self.report();
+        report.loaded_at = Some(now);
+        report.error = error;
+    }
+
+    /// Keeps the world in force, and says why.
+    fn keep(&self, error: String) {
+        self.report().error = Some(error);
+    }
+
+    fn report(&self) -> MutexGuard<'_, Report> {
+        self.report.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,1 +1,65 @@
-//! (to come)
+//! Bytes in, bytes out. [`handle`] is one request's way through: intake, decide and charge,
+//! forward or refuse, and one record of it.
+//!
+//! Must not know TOML or files. A worker is one thread with its own listeners, its own upstream
+//! connections and its own counters; workers share the snapshot and the limits that were asked
+//! for, nothing else.
+
+mod body;
+mod charge;
+mod connect;
+mod connection;
+mod exchange;
+mod exec;
+mod forward;
+mod headers;
+mod id;
+mod intake;
+mod lifeline;
+mod linger;
+mod listen;
+mod pool;
+mod refuse;
+mod relay;
+mod sniff;
+mod upgrade;
+mod worker;
+
+use std::rc::Rc;
+
+use http::Request;
+use http::Response;
+use hyper::body::Incoming;
+
+use self::body::ResponseBody;
+use self::connection::Origin;
+use self::exchange::Exchange;
+use self::intake::Intake;
+use self::worker::Worker;
+
+pub use self::listen::Bound;
+pub use self::listen::ListenError;
+pub use self::worker::Phase;
+pub use self::worker::run;
+
+/// Answers one request.
+async fn handle(
+    worker: Rc<Worker>,
+    origin: Rc<Origin>,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
+    let (parts, body) = request.into_parts();
+    let mut exchange = Exchange::begin(worker, &origin, &parts);
+    let intake = Intake::read(&parts, &origin, exchange.world().trusted_proxies());
+    exchange.client = intake.client;
+    match charge::permit(&mut exchange, &parts, &intake).await {
+        Ok(permit) => relay::forward(exchange, permit, parts, body, &intake).await,
+        Err(denial) => {
+            let close = refuse::must_close(denial, &parts, &body);
+            if !close {
+                refuse::drain(body);
+            }
+            exchange.refuse(denial, close)
+        }
+    }
+}

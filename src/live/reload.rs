@@ -1,0 +1,178 @@
+//! Files → the next world. What does not load changes nothing, except that what is known to be
+//! revoked stays revoked.
+
+use std::path::PathBuf;
+
+use super::Live;
+use super::changes::Changes;
+use super::fingerprint::{self, Fingerprint};
+use super::world::World;
+use crate::clock;
+use crate::config;
+use crate::config::Config;
+use crate::config::Keyring;
+use crate::config::Revoked;
+use crate::observe::Metrics;
+use crate::source::Problems;
+
+/// Which configuration is loaded, again and again.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// `keygate.toml`.
+    pub config: PathBuf,
+    /// What `--set` says.
+    pub overrides: Vec<String>,
+}
+
+/// Loads, and remembers what is in force.
+#[derive(Debug)]
+pub struct Reloader {
+    files: Files,
+    config: Config,
+    revocations: Revoked,
+    watched: Vec<PathBuf>,
+    fingerprint: Fingerprint,
+    contents: [u8; 32],
+}
+
+/// What one pass over the files found.
+struct Pass {
+    config: Option<Config>,
+    keyring: Option<Keyring>,
+    problems: Problems,
+    watched: Vec<PathBuf>,
+    fingerprint: Fingerprint,
+    contents: [u8; 32],
+}
+
+impl Reloader {
+    /// The first load: everything must be right. Warnings are returned beside it.
+    ///
+    /// # Errors
+    /// Every problem of every file.
+    pub fn first(files: Files, metrics: &Metrics) -> Result<(Self, World, Problems), Problems> {
+        let pass = Pass::over(&files, None, None, &[]);
+        let Pass { config, keyring, problems, watched, fingerprint, contents } = pass;
+        let (Some(config), Some(keyring)) = (config, keyring) else { return Err(problems) };
+        let (Some(keys), false) = (keyring.keys, problems.fatal()) else { return Err(problems) };
+        let world = World::new(&config, keys, &keyring.revoked, 1, metrics);
+        let revocations = keyring.revocations;
+        let this = Self { files, config, revocations, watched, fingerprint, contents };
+        Ok((this, world, problems))
+    }
+
+    /// The configuration in force.
+    #[must_use]
+    pub const fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// Every file whose change matters, directories too.
+    #[must_use]
+    pub fn watched(&self) -> &[PathBuf] {
+        &self.watched
+    }
+
+    /// Whether any file differs from what was last loaded.
+    pub(super) fn is_stale(&mut self) -> bool {
+        let fingerprint = Fingerprint::of(&self.watched);
+        if fingerprint == self.fingerprint {
+            return false;
+        }
+        // Touched, but perhaps not changed.
+        let contents = fingerprint::contents(&self.watched);
+        self.fingerprint = fingerprint;
+        contents != self.contents
+    }
+
+    /// Loads again and swaps, or keeps what is in force.
+    pub(super) fn reload(&mut self, live: &Live) {
+        let pass =
+            Pass::over(&self.files, Some(&self.config), Some(&self.revocations), &self.watched);
+        let Pass { config, keyring, problems, watched, fingerprint, contents } = pass;
+        (self.watched, self.fingerprint, self.contents) = (watched, fingerprint, contents);
+        log(&problems);
+        let Some(keyring) = keyring else { return self.keep(live, &problems, None) };
+        if !problems.fatal()
+            && let (Some(config), Some(keys)) = (config, keyring.keys)
+        {
+            let old = live.world();
+            let generation = old.generation() + 1;
+            let next = World::new(&config, keys, &keyring.revoked, generation, live.metrics());
+            self.revocations = keyring.revocations;
+            return self.swap(live, next.reusing(&old), config);
+        }
+        self.revocations = keyring.revocations;
+        self.keep(live, &problems, Some(&keyring.revoked));
+    }
+
+    fn swap(&mut self, live: &Live, next: World, config: Config) {
+        let settings = config.needs_restart(&self.config);
+        if !settings.is_empty() {
+            let settings = settings.join(", ");
+            tracing::warn!(settings, "changed, but in force only after a restart");
+        }
+        let changes = Changes::between(live.world().snapshot(), next.snapshot());
+        let generation = next.generation();
+        self.config = config;
+        live.swap(next, None, clock::now());
+        live.metrics().reloaded(true);
+        changes.log(generation, "reloaded");
+    }
+
+    fn keep(&self, live: &Live, problems: &Problems, revoked: Option<&Revoked>) {
+        let error = problems.lines().into_iter().next().unwrap_or_default();
+        live.metrics().reloaded(false);
+        tracing::error!(problems = problems.tally(), "not reloaded: the old state stays in force");
+        let old = live.world();
+        let next = revoked.map(|revoked| old.revoking(revoked));
+        match next.filter(|next| next.snapshot().revokes_more_than(old.snapshot())) {
+            Some(next) => {
+                let changes = Changes::between(old.snapshot(), next.snapshot());
+                let generation = next.generation();
+                live.swap(next, Some(error), clock::now());
+                changes.log(generation, "revocations are in force all the same");
+            }
+            None => live.keep(error),
+        }
+    }
+}
+
+impl Pass {
+    /// Reads everything once. Where the configuration does not load, the key files of the one in
+    /// force are read: somebody may have revoked a key.
+    fn over(
+        files: &Files,
+        in_force: Option<&Config>,
+        revocations: Option<&Revoked>,
+        known: &[PathBuf],
+    ) -> Self {
+        // Looked at first: a change while we read is seen at the next poll.
+        let before = (Fingerprint::of(known), fingerprint::contents(known));
+        let loaded = config::load(&files.config, &files.overrides, clock::now());
+        let keys = loaded.keys.as_ref().or(in_force.map(|config| &config.keys));
+        let mut keyring = keys.map(|keys| config::load_keys(keys, revocations));
+        let mut problems = loaded.problems;
+        let mut watched = loaded.files;
+        if let Some(keyring) = &mut keyring {
+            problems.extend(std::mem::take(&mut keyring.problems));
+            watched.append(&mut keyring.files);
+        }
+        watched.sort();
+        watched.dedup();
+        let (fingerprint, contents) = match watched == known {
+            true => before,
+            false => (Fingerprint::of(&watched), fingerprint::contents(&watched)),
+        };
+        Self { config: loaded.config, keyring, problems, watched, fingerprint, contents }
+    }
+}
+
+fn log(problems: &Problems) {
+    for problem in problems.iter() {
+        match problem.warning {
+            true => tracing::warn!("{}", problem.line()),
+            false => tracing::error!("{}", problem.line()),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! When to look at the files again: at every event of their directories, at SIGHUP, and every two
+//! seconds whatever happens.
+//!
+//! Every event is a hint only. Directories are watched, not files: a file that is replaced takes
+//! its watch with it, and Kubernetes replaces the directory behind a symlink.
+
+use std::collections::HashSet;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+
+use super::Live;
+use super::reload::Reloader;
+use crate::clock;
+
+/// The floor: how often the files are looked at without any hint.
+const POLL: Duration = Duration::from_secs(2);
+/// How long to wait after a hint for the rest of what belongs together.
+const SETTLE: Duration = Duration::from_millis(30);
+/// How many polls pass between two counts of the keys that have expired meanwhile.
+const COUNT_EVERY: u32 = 15;
+
+/// Why to look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trigger {
+    /// Something happened in a directory that matters.
+    Event,
+    /// Somebody asked: load whatever is there.
+    Request,
+    /// The process ends.
+    Stop,
+}
+
+/// Where hints are sent.
+#[derive(Clone, Debug)]
+pub struct Hints(Sender<Trigger>);
+
+impl Hints {
+    /// Gives a hint.
+    pub fn send(&self, trigger: Trigger) {
+        // The watcher ends only with the process.
+        let _ = self.0.send(trigger);
+    }
+}
+
+/// Watches and reloads, on a thread of its own.
+///
+/// # Errors
+/// When the thread cannot be started.
+pub fn spawn(live: Arc<Live>, reloader: Reloader) -> io::Result<Hints> {
+    let (sender, receiver) = channel();
+    let hints = Hints(sender);
+    let own = hints.clone();
+    std::thread::Builder::new()
+        .name("reload".to_owned())
+        .spawn(move || Watch::new(live, reloader, own).run(&receiver))?;
+    Ok(hints)
+}
+
+struct Watch {
+    live: Arc<Live>,
+    reloader: Reloader,
+    watcher: Option<RecommendedWatcher>,
+    directories: HashSet<PathBuf>,
+}
+
+impl Watch {
+    fn new(live: Arc<Live>, reloader: Reloader, hints: Hints) -> Self {
+        let handler = move |event: notify::Result<notify::Event>| {
+            // Reading a file is no change; our own reads must not wake us.
+            if !event.is_ok_and(|event| event.kind.is_access()) {
+                hints.send(Trigger::Event);
+            }
+        };
+        let watcher = notify::recommended_watcher(handler);
+        if let Err(error) = &watcher {
+            tracing::warn!(%error, "the system reports no changes; files are polled only");
+        }
+        Self { live, reloader, watcher: watcher.ok(), directories: HashSet::new() }
+    }
+
+    fn run(mut self, hints: &Receiver<Trigger>) {
+        let mut polls = 0u32;
+        loop {
+            self.follow();
+            let requested = match hints.recv_timeout(POLL) {
+                Ok(first) => match settle(first, hints) {
+                    Trigger::Stop => return,
+                    Trigger::Request => true,
+                    Trigger::Event => false,
+                },
+                Err(RecvTimeoutError::Timeout) => {
+                    polls = polls.wrapping_add(1);
+                    if polls.is_multiple_of(COUNT_EVERY) {
+                        self.live.world().count(self.live.metrics(), clock::now());
+                    }
+                    false
+                }
+                Err(RecvTimeoutError::Disconnected) => return,
+            };
+            if requested || self.reloader.is_stale() {
+                self.reloader.reload(&self.live);
+            }
+        }
+    }
+
+    /// Watches the directories of all files, of what they lead to, and no others.
+    fn follow(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        let wanted: HashSet<_> =
+            self.reloader.watched().iter().flat_map(|path| directories(path)).collect();
+        for gone in self.directories.difference(&wanted) {
+            let _ = watcher.unwatch(gone);
+        }
+        self.directories.retain(|directory| wanted.contains(directory));
+        for new in wanted {
+            // One that cannot be watched yet is tried again at the next poll.
+            if !self.directories.contains(&new)
+                && watcher.watch(&new, RecursiveMode::NonRecursive).is_ok()
+            {
+                self.directories.insert(new);
+            }
+        }
+    }
+}
+
+/// Waits for the rest of a burst; the strongest hint of it counts.
+fn settle(first: Trigger, hints: &Receiver<Trigger>) -> Trigger {
+    let mut strongest = first;
+    let until = clock::mono() + SETTLE;
+    loop {
+        let left = until.saturating_duration_since(clock::mono());
+        match hints.recv_timeout(left) {
+            Ok(Trigger::Stop) => return Trigger::Stop,
+            Ok(Trigger::Request) => strongest = Trigger::Request,
+            Ok(Trigger::Event) => {}
+            Err(_) => return strongest,
+        }
+    }
+}
+
+/// The directory that names a file, and the one that holds what the name leads to.
+fn directories(path: &Path) -> impl Iterator<Item = PathBuf> {
+    let parent = |path: &Path| match path.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
+        parent => parent.map(Path::to_owned),
+    };
+    let own = if path.is_dir() { Some(path.to_owned()) } else { parent(path) };
+    let real = path.canonicalize().ok().and_then(|real| match real.is_dir() {
+        true => Some(real),
+        false => parent(&real),
+    });
+    own.into_iter().chain(real)
+}

@@ -1,0 +1,169 @@
+//! One generation of everything that a request needs.
+
+use std::sync::Arc;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+use rustls::ServerConfig;
+
+use crate::config::Config;
+use crate::config::LoadedKeys;
+use crate::config::Revoked;
+use crate::config::Upstream;
+use crate::gate::Parts;
+use crate::gate::Revocations;
+use crate::gate::RouteIndex;
+use crate::gate::Snapshot;
+use crate::keys::KeyStatus;
+use crate::observe::KeyCounts;
+use crate::observe::Metrics;
+use crate::observe::RouteId;
+
+/// One generation: immutable, and replaced whole.
+#[derive(Debug)]
+pub struct World {
+    generation: u64,
+    digest: Box<str>,
+    snapshot: Snapshot,
+    upstream: Arc<Upstream>,
+    tls: Option<Arc<ServerConfig>>,
+    certificate_expiry: Option<Timestamp>,
+    trusted_proxies: Vec<IpNet>,
+    routes: Vec<RouteId>,
+}
+
+impl World {
+    /// Makes a world of what was loaded.
+    #[must_use]
+    pub fn new(
+        config: &Config,
+        keys: LoadedKeys,
+        revoked: &Revoked,
+        generation: u64,
+        metrics: &Metrics,
+    ) -> Self {
+        let revocations = Revocations::resolve(&keys.table, &revoked.ids, &revoked.digests);
+        let routes = config.routes.list().iter();
+        let parts = Parts {
+            table: keys.table,
+            digester: keys.digester,
+            prefix: config.keys.prefix.clone(),
+            pattern: config.keys.pattern.clone(),
+            default_access: config.keys.default_access,
+            credentials: config.credentials.clone(),
+            http_accepts: config.listen.http_accepts,
+            identity: config.identity.clone(),
+            routes: config.routes.clone(),
+            unmatched: config.unmatched,
+            answers: config.answers.clone(),
+        };
+        Self {
+            generation,
+            digest: keys.digest,
+            snapshot: Snapshot::new(parts, revocations),
+            upstream: Arc::new(config.upstream.clone()),
+            tls: config.tls.as_ref().map(|tls| Arc::clone(&tls.server)),
+            certificate_expiry: config.tls.as_ref().map(|tls| tls.not_after),
+            trusted_proxies: config.listen.trusted_proxies.clone(),
+            routes: routes.map(|route| metrics.route(route.path.as_str())).collect(),
+        }
+    }
+
+    /// The same world with more keys revoked, as the next generation.
+    #[must_use]
+    pub(super) fn revoking(&self, revoked: &Revoked) -> Self {
+        let table = self.snapshot.table();
+        let revocations = Revocations::resolve(table, &revoked.ids, &revoked.digests);
+        Self {
+            generation: self.generation + 1,
+            digest: self.digest.clone(),
+            snapshot: self.snapshot.revoking(revocations),
+            upstream: Arc::clone(&self.upstream),
+            tls: self.tls.clone(),
+            certificate_expiry: self.certificate_expiry,
+            trusted_proxies: self.trusted_proxies.clone(),
+            routes: self.routes.clone(),
+        }
+    }
+
+    /// Counts from 1.
+    #[must_use]
+    pub const fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Of all key files: the same on replicas that loaded the same.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+
+    /// What decisions look at.
+    #[must_use]
+    pub const fn snapshot(&self) -> &Snapshot {
+        &self.snapshot
+    }
+
+    /// The API behind.
+    #[must_use]
+    pub const fn upstream(&self) -> &Arc<Upstream> {
+        &self.upstream
+    }
+
+    /// How clients are met by TLS.
+    #[must_use]
+    pub const fn tls(&self) -> Option<&Arc<ServerConfig>> {
+        self.tls.as_ref()
+    }
+
+    /// Whose `X-Forwarded-*` are believed.
+    #[must_use]
+    pub fn trusted_proxies(&self) -> &[IpNet] {
+        &self.trusted_proxies
+    }
+
+    /// The label of a route in metrics.
+    #[must_use]
+    pub fn route_id(&self, route: RouteIndex) -> RouteId {
+        self.routes.get(route.position()).copied().unwrap_or(RouteId::NONE)
+    }
+
+    /// Keeps the upstream of an older world where it is the same one, so that its idle connections
+    /// stay.
+    #[must_use]
+    pub(super) fn reusing(self, older: &Self) -> Self {
+        let (ours, its) = (&self.upstream, &older.upstream);
+        let same = ours.target == its.target
+            && ours.protocol == its.protocol
+            && ours.connect_timeout == its.connect_timeout
+            && ours.timeout == its.timeout
+            // Whom to trust may have changed.
+            && ours.tls.is_none()
+            && its.tls.is_none();
+        match same {
+            true => Self { upstream: Arc::clone(&older.upstream), ..self },
+            false => self,
+        }
+    }
+
+    /// Tells the metrics how many keys there are, by state.
+    pub(super) fn count(&self, metrics: &Metrics, now: Timestamp) {
+        let mut counts = KeyCounts::default();
+        let table = self.snapshot.table();
+        for (index, record) in table.keys() {
+            let disabled = table.account(index).is_some_and(|account| account.disabled);
+            let state = match record.status {
+                KeyStatus::Revoked { .. } => &mut counts.revoked,
+                KeyStatus::Active { .. } if self.snapshot.is_revoked(index) => &mut counts.revoked,
+                KeyStatus::Active { until: Some(until) } if now >= until => &mut counts.expired,
+                KeyStatus::Active { .. } if disabled => &mut counts.disabled,
+                KeyStatus::Active { .. } => &mut counts.active,
+            };
+            *state += 1;
+        }
+        metrics.set_table(self.generation, counts);
+        if let Some(expiry) = self.certificate_expiry {
+            metrics.set_certificate_expiry(expiry);
+        }
+    }
+}

@@ -1,0 +1,293 @@
+//! Bodies on their way through: streamed, counted, their trailers filtered, never collected.
+
+use std::cell::Cell;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Sleep;
+
+use super::headers::strip_hop_by_hop;
+use super::headers::strip_reserved;
+use super::lifeline::Line;
+use super::pool::Lease;
+use super::worker::Task;
+use crate::clock;
+use crate::gate::Slot;
+use crate::live::World;
+use crate::observe::RecordGuard;
+use crate::observe::UpstreamError;
+use crate::observe::WorkerMetrics;
+
+/// Why a body ends before its end.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Cut {
+    /// The other side broke off, or sent what is not HTTP.
+    #[error("the message was broken off")]
+    Broken(#[from] hyper::Error),
+    /// Nothing came for too long.
+    #[error("the message did not go on in time")]
+    Stalled,
+    /// The key that opened the stream is dead.
+    #[error("the credential is no longer in force")]
+    Dead,
+}
+
+/// How far the client's body has come; shared with whoever waits for the upstream's answer.
+#[derive(Debug)]
+pub(super) struct Upload {
+    complete: Cell<bool>,
+    broken: Cell<bool>,
+    progress: Cell<Instant>,
+    bytes: Cell<u64>,
+}
+
+impl Upload {
+    pub(super) fn new(complete: bool) -> Rc<Self> {
+        Rc::new(Self {
+            complete: Cell::new(complete),
+            broken: Cell::new(false),
+            progress: Cell::new(clock::mono()),
+            bytes: Cell::new(0),
+        })
+    }
+
+    /// Whether the upstream has all of it.
+    pub(super) fn complete(&self) -> bool {
+        self.complete.get()
+    }
+
+    /// Whether the client broke it off.
+    pub(super) fn broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    /// When the last part of it went on.
+    pub(super) fn progress(&self) -> Instant {
+        self.progress.get()
+    }
+
+    /// How many bytes of it went on.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+}
+
+/// The client's body on its way to the upstream.
+pub(super) struct RequestBody {
+    inner: Option<(Incoming, Arc<World>)>,
+    upload: Rc<Upload>,
+}
+
+impl RequestBody {
+    pub(super) fn new(inner: Incoming, world: &Arc<World>, upload: &Rc<Upload>) -> Self {
+        Self { inner: Some((inner, Arc::clone(world))), upload: Rc::clone(upload) }
+    }
+
+    pub(super) fn empty(upload: &Rc<Upload>) -> Self {
+        Self { inner: None, upload: Rc::clone(upload) }
+    }
+}
+
+impl Body for RequestBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let Self { inner, upload } = &mut *self;
+        let Some((body, world)) = inner else { return Poll::Ready(None) };
+        let polled = std::task::ready!(Pin::new(&mut *body).poll_frame(context));
+        upload.progress.set(clock::mono());
+        match polled {
+            None => {
+                upload.complete.set(true);
+                Poll::Ready(None)
+            }
+            Some(Err(error)) => {
+                upload.broken.set(true);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Some(Ok(frame)) => {
+                let length = frame.data_ref().map_or(0, Bytes::len);
+                upload.bytes.set(upload.bytes.get().saturating_add(length as u64));
+                upload.complete.set(body.is_end_stream());
+                let mut frame = frame;
+                if let Some(trailers) = frame.trailers_mut() {
+                    strip_hop_by_hop(trailers);
+                    strip_reserved(trailers, world.snapshot().stripper());
+                    upload.complete.set(true);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(|(body, _)| body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
+    }
+}
+
+/// A response's body on its way to the client.
+pub(super) enum ResponseBody {
+    /// Ours, whole.
+    Own(Option<Bytes>),
+    /// The upstream's, as it comes.
+    Upstream(Box<Stream>),
+}
+
+/// The upstream's body, and all that must last as long as it.
+pub(super) struct Stream {
+    pub(super) inner: Incoming,
+    pub(super) lease: Option<Lease>,
+    pub(super) upload: Rc<Upload>,
+    pub(super) guards: Guards,
+    pub(super) patience: Patience,
+    pub(super) metrics: WorkerMetrics,
+}
+
+/// What is held to the end of a response, and says then how it went.
+pub(super) struct Guards {
+    pub(super) record: RecordGuard,
+    pub(super) slot: Option<Slot>,
+    pub(super) line: Option<Rc<Line>>,
+    /// What a drain waits for: a stream can outlive the connection that it was upgraded from.
+    #[expect(dead_code, reason = "held, not read")]
+    pub(super) task: Task,
+}
+
+/// How long a body may take: between its parts, and in all.
+pub(super) struct Patience {
+    between: Duration,
+    until: Option<Instant>,
+    timer: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patience {
+    pub(super) const fn new(between: Duration, until: Option<Instant>) -> Self {
+        Self { between, until, timer: None }
+    }
+
+    /// Ready when there is no more of it. The timer is made only for who has to wait.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let timer = self.timer.get_or_insert_with(|| {
+            let soon = clock::mono() + self.between;
+            let at = self.until.map_or(soon, |until| until.min(soon));
+            Box::pin(tokio::time::sleep_until(at.into()))
+        });
+        timer.as_mut().poll(context)
+    }
+
+    fn renew(&mut self) {
+        self.timer = None;
+    }
+}
+
+impl ResponseBody {
+    /// Wraps the upstream's body; one that is over already gives everything back at once.
+    pub(super) fn streaming(mut stream: Stream) -> Self {
+        if stream.inner.is_end_stream() {
+            stream.finish();
+        }
+        Self::Upstream(Box::new(stream))
+    }
+}
+
+impl Stream {
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if let Some(line) = &self.guards.line
+            && line.poll_cut(context.waker()).is_some()
+        {
+            return Poll::Ready(Some(Err(Cut::Dead)));
+        }
+        match Pin::new(&mut self.inner).poll_frame(context) {
+            Poll::Pending => match self.patience.poll(context) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(()) => {
+                    self.metrics.upstream_error(UpstreamError::Timeout);
+                    Poll::Ready(Some(Err(Cut::Stalled)))
+                }
+            },
+            Poll::Ready(None) => {
+                self.finish();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => {
+                self.metrics.upstream_error(UpstreamError::Reset);
+                Poll::Ready(Some(Err(error.into())))
+            }
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.pass(frame)))),
+        }
+    }
+
+    fn pass(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {
+        self.patience.renew();
+        if let Some(data) = frame.data_ref() {
+            self.guards.record.sent(data.len() as u64);
+        }
+        if let Some(trailers) = frame.trailers_mut() {
+            strip_hop_by_hop(trailers);
+        }
+        if self.inner.is_end_stream() {
+            self.finish();
+        }
+        frame
+    }
+
+    /// The upstream has said everything: its connection may serve others if it has heard
+    /// everything too.
+    fn finish(&mut self) {
+        if let Some(lease) = self.lease.take()
+            && self.upload.complete()
+        {
+            lease.give_back();
+        }
+        self.guards.slot = None;
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.guards.record.received(self.upload.bytes());
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.get_mut() {
+            Self::Own(body) => Poll::Ready(body.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Upstream(stream) => stream.poll(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(body) => body.as_ref().is_none_or(Bytes::is_empty),
+            Self::Upstream(stream) => stream.inner.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Upstream(stream) => stream.inner.size_hint(),
+        }
+    }
+}

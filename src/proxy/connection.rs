@@ -1,0 +1,261 @@
+//! One client connection: a deadline for its first bytes, TLS, the protocol that it chose.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::io;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use hyper::server::conn::{http1, http2};
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsAcceptor;
+
+use super::exec::LocalExec;
+use super::handle;
+use super::linger::linger;
+use super::sniff::{Fragments, Sniffed};
+use super::worker::Worker;
+use crate::clock;
+use crate::gate::Transport;
+use crate::observe::ListenerKind;
+
+/// For the TLS handshake.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// For the first byte after it, and for the whole preface of HTTP/2.
+const FIRST_BYTES: Duration = Duration::from_secs(15);
+/// For a head, and for the next request on an idle connection.
+const HEAD: Duration = Duration::from_secs(60);
+/// For the next request on an idle HTTP/2 connection.
+const IDLE: Duration = Duration::from_secs(120);
+/// How long a connection that is new when the drain begins may take to send its request.
+const LATE_START: Duration = Duration::from_secs(2);
+/// The length of HTTP/2's preface (RFC 9113, section 3.4).
+const PREFACE: usize = 24;
+
+const MOST_STREAMS: u32 = 256;
+const LARGEST_HEAD: usize = 64 * 1024;
+
+/// Where the requests of one connection come from.
+pub(super) struct Origin {
+    pub(super) peer: IpAddr,
+    pub(super) transport: Transport,
+    /// What the input was watched for, over HTTP/1.
+    pub(super) fragments: Option<Fragments>,
+    requests: Cell<u64>,
+    last: Cell<Instant>,
+}
+
+/// Serves a connection to its end.
+pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr, kind: ListenerKind) {
+    let _counted = worker.metrics().connection(kind);
+    // Small answers must not wait for the client's acknowledgement.
+    let _ = stream.set_nodelay(true);
+    match kind {
+        ListenerKind::Https => secure(worker, stream, peer).await,
+        ListenerKind::Http | ListenerKind::Admin => {
+            if let Some(begun) = Begun::read(stream, 1).await {
+                http1(worker, begun, peer, Transport::Plain).await;
+            }
+        }
+    }
+}
+
+async fn secure(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr) {
+    let Some(config) = worker.world().tls().cloned() else { return };
+    let handshake = TlsAcceptor::from(config).accept(stream);
+    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await else { return };
+    let (socket, session) = stream.get_ref();
+    // A client without TCP_NODELAY holds its first request back until its last flight is
+    // acknowledged; the system would take 40 ms to do that by itself.
+    let _ = socket2::SockRef::from(socket).set_tcp_quickack(true);
+    let is_http2 = session.alpn_protocol() == Some(b"h2");
+    let least = if is_http2 { PREFACE } else { 1 };
+    let Some(begun) = Begun::read(stream, least).await else { return };
+    match is_http2 {
+        true => http2(worker, begun, peer).await,
+        false => http1(worker, begun, peer, Transport::Tls).await,
+    }
+}
+
+async fn http1<T>(worker: Rc<Worker>, begun: Begun<T>, peer: IpAddr, transport: Transport)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let (io, fragments) = Sniffed::new(begun);
+    let origin = Rc::new(Origin::new(peer, transport, Some(fragments)));
+    let service = {
+        let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
+        service_fn(move |request| {
+            origin.begin();
+            let answer = handle(Rc::clone(&worker), Rc::clone(&origin), request);
+            async { Ok::<_, Infallible>(answer.await) }
+        })
+    };
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD);
+    let mut connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
+    let ended = tokio::select! {
+        biased;
+        ended = &mut connection => ended,
+        () = worker.draining() => {
+            tokio::select! {
+                biased;
+                ended = &mut connection => ended,
+                () = origin.started() => {
+                    Pin::new(&mut connection).graceful_shutdown();
+                    (&mut connection).await
+                }
+            }
+        }
+    };
+    // A body that was cut must look cut: no orderly end, and at once.
+    let orderly = ended.as_ref().map_or_else(hyper::Error::is_parse, |()| true);
+    if orderly && let Some(parts) = connection.into_parts() {
+        linger(parts.io.into_inner()).await;
+    }
+}
+
+async fn http2<T>(worker: Rc<Worker>, begun: Begun<T>, peer: IpAddr)
+where
+    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let origin = Rc::new(Origin::new(peer, Transport::Tls, None));
+    let service = {
+        let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
+        service_fn(move |request| {
+            origin.begin();
+            let answer = handle(Rc::clone(&worker), Rc::clone(&origin), request);
+            async { Ok::<_, Infallible>(answer.await) }
+        })
+    };
+    let mut builder = http2::Builder::new(LocalExec);
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
+        .keep_alive_interval(Duration::from_secs(30))
+        .keep_alive_timeout(Duration::from_secs(20));
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(begun), service));
+    tokio::select! {
+        biased;
+        _ = connection.as_mut() => return,
+        () = origin.idle() => {}
+        () = worker.draining() => tokio::select! {
+            biased;
+            _ = connection.as_mut() => return,
+            () = origin.started() => {}
+        },
+    }
+    connection.as_mut().graceful_shutdown();
+    let _ = connection.await;
+}
+
+impl Origin {
+    fn new(peer: IpAddr, transport: Transport, fragments: Option<Fragments>) -> Self {
+        let (requests, last) = (Cell::new(0), Cell::new(clock::mono()));
+        Self { peer, transport, fragments, requests, last }
+    }
+
+    fn begin(&self) {
+        self.requests.set(self.requests.get().wrapping_add(1));
+        self.last.set(clock::mono());
+    }
+
+    /// Until a first request has come, or it is too late for one.
+    async fn started(&self) {
+        let latest = clock::mono() + LATE_START;
+        while self.requests.get() == 0 && clock::mono() < latest {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Until no request has begun for too long. Streams that are open then go on.
+    async fn idle(&self) {
+        loop {
+            let due = self.last.get() + IDLE;
+            if due <= clock::mono() {
+                return;
+            }
+            tokio::time::sleep_until(due.into()).await;
+        }
+    }
+}
+
+/// A connection whose first bytes have been read, and are read again.
+struct Begun<T> {
+    first: [u8; PREFACE],
+    from: usize,
+    to: usize,
+    io: T,
+}
+
+impl<T: AsyncRead + Unpin> Begun<T> {
+    /// Waits for the first bytes, at least so many; `None` when they do not come in time.
+    async fn read(mut io: T, least: usize) -> Option<Self> {
+        let mut first = [0; PREFACE];
+        let mut to = 0;
+        let reading = async {
+            while to < least {
+                match io.read(first.get_mut(to..)?).await {
+                    Ok(read @ 1..) => to += read,
+                    Ok(0) | Err(_) => return None,
+                }
+            }
+            Some(())
+        };
+        tokio::time::timeout(FIRST_BYTES, reading).await.ok()??;
+        Some(Self { first, from: 0, to, io })
+    }
+}
+
+impl<T: AsyncRead + Unpin> AsyncRead for Begun<T> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.from == self.to {
+            return Pin::new(&mut self.io).poll_read(context, buffer);
+        }
+        let until = self.to.min(self.from + buffer.remaining());
+        buffer.put_slice(self.first.get(self.from..until).unwrap_or_default());
+        self.from = until;
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncWrite + Unpin> AsyncWrite for Begun<T> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write(context, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(context)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.io).poll_write_vectored(context, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+}

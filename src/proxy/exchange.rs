@@ -1,0 +1,148 @@
+//! One request that is being answered: what is needed of it after its parts have gone on.
+
+use std::net::IpAddr;
+use std::rc::Rc;
+
+use http::request::Parts;
+use http::{HeaderValue, Method, Response, Uri, Version};
+
+use super::body::{Guards, ResponseBody};
+use super::connection::Origin;
+use super::forward::Failure;
+use super::lifeline::Line;
+use super::refuse::{self, Refused};
+use super::worker::{Current, Worker};
+use crate::clock;
+use crate::gate::Denial;
+use crate::gate::RouteIndex;
+use crate::gate::Slot;
+use crate::gate::Transport;
+use crate::gate::Verdict;
+use crate::keys::KeyIndex;
+use crate::observe::About;
+use crate::observe::Fate;
+use crate::observe::RecordGuard;
+use crate::observe::RouteId;
+
+/// One request, from its head to its answer's head.
+pub(super) struct Exchange {
+    pub(super) worker: Rc<Worker>,
+    pub(super) record: RecordGuard,
+    pub(super) request_id: HeaderValue,
+    pub(super) transport: Transport,
+    pub(super) client: IpAddr,
+    world: Rc<Current>,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    bearer: bool,
+    key: Option<KeyIndex>,
+    route: Option<RouteIndex>,
+}
+
+impl Exchange {
+    /// Begins the account of a request whose head has been read.
+    pub(super) fn begin(worker: Rc<Worker>, origin: &Origin, parts: &Parts) -> Self {
+        Self {
+            record: RecordGuard::new(worker.metrics(), clock::mono()),
+            request_id: worker.request_id(&parts.headers),
+            transport: origin.transport,
+            client: origin.peer,
+            world: worker.world(),
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            version: parts.version,
+            bearer: false,
+            key: None,
+            route: None,
+            worker,
+        }
+    }
+
+    /// The world that judges it.
+    pub(super) const fn world(&self) -> &Rc<Current> {
+        &self.world
+    }
+
+    /// Whether it came by HTTP/1.1, the one version that upgrades.
+    pub(super) fn is_http11(&self) -> bool {
+        self.version == Version::HTTP_11
+    }
+
+    /// Goes on in a newer world: who has waited is judged again.
+    pub(super) fn renew(&mut self) {
+        self.world = self.worker.world();
+    }
+
+    /// Notes what a decision learnt.
+    pub(super) const fn note(&mut self, verdict: &Verdict) {
+        self.bearer = verdict.bearer;
+        self.key = verdict.key;
+        self.route = verdict.route;
+    }
+
+    /// Says what becomes of it.
+    pub(super) fn settle(&mut self, fate: Fate) {
+        let world = Rc::clone(&self.world);
+        let record = self.key.and_then(|key| world.snapshot().table().record(key));
+        let about = About {
+            method: self.method.as_str(),
+            path: self.uri.path(),
+            request_id: self.request_id.to_str().unwrap_or_default(),
+            client: self.client,
+            transport: self.transport,
+            version: version(self.version),
+            generation: world.generation(),
+            key: record.map(|record| &record.id),
+            account: record.map(|record| &record.account),
+        };
+        let route = self.route.map_or(RouteId::NONE, |route| world.route_id(route));
+        self.record.settle(fate, route, &about);
+    }
+
+    /// Answers with a refusal.
+    pub(super) fn refuse(mut self, denial: Denial, close: bool) -> Response<ResponseBody> {
+        self.settle(Fate::Refused(denial));
+        self.answer(denial, close)
+    }
+
+    /// Answers for an upstream that did not, or for a key that died meanwhile.
+    pub(super) fn fail(mut self, failure: &Failure) -> Response<ResponseBody> {
+        match *failure {
+            Failure::Upstream(denial, kind) => {
+                self.worker.metrics().upstream_error(kind);
+                self.settle(Fate::Failed(denial));
+                self.answer(denial, false)
+            }
+            Failure::Dead(denial) => self.refuse(denial, false),
+            Failure::Client => self.refuse(Denial::MalformedRequest, true),
+        }
+    }
+
+    fn answer(mut self, denial: Denial, close: bool) -> Response<ResponseBody> {
+        let refused = Refused {
+            request_id: &self.request_id,
+            transport: self.transport,
+            bearer: self.bearer,
+        };
+        let mut response = refuse::refuse(denial, self.world.snapshot().answers(), &refused);
+        if close && self.version < Version::HTTP_2 {
+            refuse::close(&mut response);
+        }
+        self.record.answered(response.status().as_u16(), clock::mono());
+        response
+    }
+
+    /// What is held to the end of the response.
+    pub(super) fn into_guards(self, slot: Option<Slot>, line: Option<Rc<Line>>) -> Guards {
+        Guards { task: self.worker.task(), record: self.record, slot, line }
+    }
+}
+
+const fn version(version: Version) -> &'static str {
+    match version {
+        Version::HTTP_10 => "1.0",
+        Version::HTTP_2 => "2",
+        _ => "1.1",
+    }
+}

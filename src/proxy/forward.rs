@@ -1,0 +1,205 @@
+//! A permit → the upstream's answer. The only code that reaches the upstream.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
+use http::header::HOST;
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use hyper::body::Incoming;
+
+use super::body::{RequestBody, Upload};
+use super::connect::ConnectError;
+use super::lifeline::Line;
+use super::pool::{Lease, Pool};
+use crate::clock;
+use crate::config::Upstream;
+use crate::gate::Denial;
+use crate::observe::UpstreamError;
+
+/// A request that was permitted, with the headers that the upstream shall see.
+pub(super) struct Outgoing {
+    pub(super) method: Method,
+    pub(super) target: PathAndQuery,
+    pub(super) headers: HeaderMap,
+    pub(super) body: RequestBody,
+    pub(super) upload: Rc<Upload>,
+}
+
+/// What bounds the wait for an answer.
+pub(super) struct Limits {
+    /// When the route's time is over.
+    pub(super) until: Option<Instant>,
+    /// The tie to the key.
+    pub(super) line: Option<Rc<Line>>,
+}
+
+/// Why there is no answer to pass on.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The upstream's fault.
+    Upstream(Denial, UpstreamError),
+    /// The key died meanwhile.
+    Dead(Denial),
+    /// The client broke its own body off.
+    Client,
+}
+
+impl From<ConnectError> for Failure {
+    fn from(error: ConnectError) -> Self {
+        tracing::warn!(kind = error.kind().as_str(), %error, "upstream cannot be reached");
+        Self::Upstream(Denial::UpstreamUnreachable, error.kind())
+    }
+}
+
+/// Sends a request, on a pooled connection if there is one. A connection that turns out stale is
+/// replaced once, if the request can be repeated and nothing was answered.
+pub(super) async fn exchange(
+    pool: &Pool,
+    upstream: &Arc<Upstream>,
+    out: Outgoing,
+    limits: &Limits,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    let mut lease = bounded(upstream, &out.upload, limits, pool.take(upstream)).await??;
+    let spare = (lease.reused() && repeatable(&out)).then(|| out.repeat());
+    let upload = Rc::clone(&out.upload);
+    let request = out.into_request(upstream, lease.is_http2());
+    let sent = bounded(upstream, &upload, limits, lease.send(request)).await?;
+    let again = match sent {
+        Some(Ok(response)) => return accepted(response, lease),
+        Some(Err(mut error)) if lease.reused() => match error.take_message() {
+            // Nothing of it was written.
+            Some(request) => request,
+            None => match spare.filter(|_| !error.error().is_parse()) {
+                Some(spare) => spare.into_request(upstream, false),
+                None => return Err(broken(error.error(), &upload)),
+            },
+        },
+        Some(Err(error)) => return Err(broken(error.error(), &upload)),
+        None => return Err(unreachable_upstream(UpstreamError::Connect)),
+    };
+    drop(lease);
+    let mut lease = bounded(upstream, &upload, limits, pool.fresh(upstream)).await??;
+    let again = readdress(again, upstream, lease.is_http2());
+    match bounded(upstream, &upload, limits, lease.send(again)).await? {
+        Some(Ok(response)) => accepted(response, lease),
+        Some(Err(error)) => Err(broken(error.error(), &upload)),
+        None => Err(unreachable_upstream(UpstreamError::Connect)),
+    }
+}
+
+/// Waits no longer than the limits allow. As long as the client's body goes on, the upstream is
+/// not late.
+pub(super) async fn bounded<T>(
+    upstream: &Upstream,
+    upload: &Upload,
+    limits: &Limits,
+    work: impl Future<Output = T>,
+) -> Result<T, Failure> {
+    let late = || Failure::Upstream(Denial::UpstreamTimeout, UpstreamError::Timeout);
+    let began = clock::mono();
+    let patience = || upload.progress().max(began) + upstream.timeout;
+    let due = || limits.until.map_or_else(patience, |until| until.min(patience()));
+    let mut timer = std::pin::pin!(tokio::time::sleep_until(due().into()));
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| {
+        if let Poll::Ready(done) = work.as_mut().poll(context) {
+            return Poll::Ready(Ok(done));
+        }
+        let cut = limits.line.as_ref().and_then(|line| line.poll_cut(context.waker()));
+        if let Some(denial) = cut {
+            return Poll::Ready(Err(Failure::Dead(denial)));
+        }
+        while timer.as_mut().poll(context).is_ready() {
+            if due() <= clock::mono() {
+                return Poll::Ready(Err(late()));
+            }
+            timer.as_mut().reset(due().into());
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+fn accepted(
+    response: Response<Incoming>,
+    lease: Lease,
+) -> Result<(Response<Incoming>, Lease), Failure> {
+    match response.status() {
+        // Nobody asked for an upgrade here.
+        StatusCode::SWITCHING_PROTOCOLS => Err(unreachable_upstream(UpstreamError::Garbage)),
+        _ => Ok((response, lease)),
+    }
+}
+
+pub(super) fn broken(error: &hyper::Error, upload: &Upload) -> Failure {
+    let kind = match error.is_parse() {
+        _ if upload.broken() => return Failure::Client,
+        true => UpstreamError::Garbage,
+        false => UpstreamError::Reset,
+    };
+    tracing::warn!(kind = kind.as_str(), %error, "upstream broke off");
+    unreachable_upstream(kind)
+}
+
+const fn unreachable_upstream(kind: UpstreamError) -> Failure {
+    Failure::Upstream(Denial::UpstreamUnreachable, kind)
+}
+
+/// Without a body, and of a method that does no more when it is done twice (RFC 9110, section
+/// 9.2.2).
+fn repeatable(out: &Outgoing) -> bool {
+    let idempotent =
+        [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE];
+    out.upload.complete() && idempotent.contains(&out.method)
+}
+
+impl Outgoing {
+    fn repeat(&self) -> Self {
+        Self {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: self.headers.clone(),
+            body: RequestBody::empty(&self.upload),
+            upload: Rc::clone(&self.upload),
+        }
+    }
+
+    /// The request as the upstream's protocol writes it. Its framing is ours.
+    pub(super) fn into_request(self, upstream: &Upstream, http2: bool) -> Request<RequestBody> {
+        let mut request = Request::new(self.body);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = Uri::from(self.target);
+        *request.headers_mut() = self.headers;
+        readdress(request, upstream, http2)
+    }
+}
+
+/// HTTP/2 names the host in the target, HTTP/1.1 in a header.
+fn readdress(
+    mut request: Request<RequestBody>,
+    upstream: &Upstream,
+    http2: bool,
+) -> Request<RequestBody> {
+    if !http2 {
+        return request;
+    }
+    *request.version_mut() = Version::HTTP_2;
+    request.headers_mut().remove(http::header::CONNECTION);
+    let host = request.headers_mut().remove(HOST);
+    let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    let mut parts = request.uri().clone().into_parts();
+    parts.scheme = Some(if upstream.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+    parts.authority = authority;
+    if let Ok(uri) = Uri::from_parts(parts) {
+        *request.uri_mut() = uri;
+    }
+    request
+}
+
+/// The time that a route leaves, from now.
+pub(super) fn until(timeout: Option<Duration>) -> Option<Instant> {
+    timeout.map(|timeout| clock::mono() + timeout)
+}

@@ -1,0 +1,122 @@
+//! A request of the HTTP library → what a decision may look at, or why it has no single reading.
+
+use std::net::IpAddr;
+
+use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::request::Parts;
+use http::uri::Authority;
+use http::{HeaderValue, Method, Version};
+use ipnet::IpNet;
+
+use super::connection::Origin;
+use crate::gate::Denial;
+use crate::gate::Facts;
+use crate::gate::Transport;
+use crate::gate::client_address;
+
+/// What was read of a request: enough for the facts and for the headers that we set.
+pub(super) struct Intake {
+    /// The client's address, as it is believed.
+    pub(super) client: IpAddr,
+    /// The trusted hops after it.
+    pub(super) hops: Vec<IpAddr>,
+    /// Whether the peer is a trusted proxy.
+    trusted_peer: bool,
+    /// The one host that the request names.
+    pub(super) host: Result<HeaderValue, Denial>,
+}
+
+impl Intake {
+    /// Reads a request. What is wrong with its form is kept for later: the transport is judged
+    /// first.
+    pub(super) fn read(parts: &Parts, origin: &Origin, trusted: &[IpNet]) -> Self {
+        let peer = origin.peer;
+        let (client, hops) = client_address(peer, trusted, &parts.headers);
+        let trusted_peer = trusted.iter().any(|network| network.contains(&peer));
+        Self { client, hops, trusted_peer, host: form(parts, origin) }
+    }
+
+    /// The facts that a decision looks at.
+    pub(super) fn facts<'r>(&self, parts: &'r Parts, transport: Transport) -> Facts<'r> {
+        let sender = (self.client, self.trusted_peer);
+        Facts::new(&parts.method, parts.uri.path(), transport, sender, &parts.headers)
+    }
+
+    /// Whether the client came by HTTPS: to us, or to a trusted proxy that says so.
+    pub(super) fn https(&self, parts: &Parts, transport: Transport) -> bool {
+        let said = || parts.headers.get("x-forwarded-proto").is_some_and(|v| v == "https");
+        transport == Transport::Tls || (self.trusted_peer && said())
+    }
+}
+
+/// The host of a request that has exactly one reading.
+fn form(parts: &Parts, origin: &Origin) -> Result<HeaderValue, Denial> {
+    if has_two_lengths(parts) || (parts.method == Method::CONNECT && parts.uri.path().is_empty()) {
+        return Err(Denial::MalformedRequest);
+    }
+    let host = one_host(parts)?;
+    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+    match origin.fragments.as_ref() {
+        Some(fragments) if fragments.take(parts.method.as_str(), target) => {
+            Err(Denial::AmbiguousPath)
+        }
+        _ => Ok(host),
+    }
+}
+
+/// Two lengths, even equal ones, are one too many.
+fn has_two_lengths(parts: &Parts) -> bool {
+    let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
+    let first = lengths.next();
+    let digits = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
+    let chunked = parts.headers.contains_key(TRANSFER_ENCODING);
+    lengths.next().is_some() || first.is_some_and(|value| chunked || !digits(value))
+}
+
+/// `Host` and the target's authority, where both are there, must be the same (RFC 9112, section
+/// 3.2.2; RFC 9113, section 8.3.1).
+fn one_host(parts: &Parts) -> Result<HeaderValue, Denial> {
+    let malformed = Denial::MalformedRequest;
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    let named = hosts.next();
+    if hosts.next().is_some() {
+        return Err(malformed);
+    }
+    let authority = parts.uri.authority();
+    let value = match (named, authority) {
+        (Some(named), None) => named.clone(),
+        (None, Some(authority)) if parts.version == Version::HTTP_2 => {
+            HeaderValue::from_str(authority.as_str()).map_err(|_| malformed)?
+        }
+        (Some(named), Some(authority)) => {
+            let same = named.as_bytes().eq_ignore_ascii_case(authority.as_str().as_bytes());
+            same.then(|| named.clone()).ok_or(malformed)?
+        }
+        // HTTP/1.0 need not name a host; later versions must.
+        (None, _) if parts.version < Version::HTTP_11 => HeaderValue::from_static("localhost"),
+        (None, _) => return Err(malformed),
+    };
+    is_host(&value).then_some(value).ok_or(malformed)
+}
+
+/// A host and perhaps a port: no user, no path, nothing invisible.
+fn is_host(value: &HeaderValue) -> bool {
+    let Ok(text) = value.to_str() else { return false };
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~:[]%!$&'()*+,;=".contains(&byte);
+    text.bytes().all(plain) && text.parse::<Authority>().is_ok_and(|host| !host.host().is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_a_host_and_perhaps_a_port() {
+        for good in ["a", "a.example", "a:8443", "127.0.0.1", "[::1]:443", "a_b.example"] {
+            assert!(is_host(&HeaderValue::from_str(good).unwrap()), "{good}");
+        }
+        for bad in ["", "a/b", "u@a", "a b", "a#b", "a?b", "a\\b", "a:b:c"] {
+            assert!(!is_host(&HeaderValue::from_str(bad).unwrap()), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,87 @@
+//! A denial → the answer that a stranger gets.
+
+use std::time::Duration;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, WWW_AUTHENTICATE};
+use http::request::Parts;
+use http::{HeaderValue, Response, Version};
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use super::body::ResponseBody;
+use crate::gate::Answers;
+use crate::gate::Denial;
+use crate::gate::Transport;
+
+/// How much of an unread body is read away, so that the connection can go on.
+const MOST_DRAINED: u64 = 64 * 1024;
+/// How long that may take.
+const LONGEST_DRAIN: Duration = Duration::from_secs(5);
+
+/// Who is refused.
+pub(super) struct Refused<'a> {
+    pub(super) request_id: &'a HeaderValue,
+    pub(super) transport: Transport,
+    /// Whether a key came by Bearer.
+    pub(super) bearer: bool,
+}
+
+/// Makes the answer.
+pub(super) fn refuse(
+    denial: Denial,
+    answers: &Answers,
+    refused: &Refused<'_>,
+) -> Response<ResponseBody> {
+    let id = refused.request_id.to_str().unwrap_or_default();
+    let rendered = answers.render(denial, id, refused.transport, refused.bearer);
+    let mut response = Response::new(ResponseBody::Own(Some(rendered.body)));
+    *response.status_mut() = rendered.status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, rendered.content_type);
+    headers.insert("x-request-id", refused.request_id.clone());
+    for challenge in rendered.challenges {
+        headers.append(WWW_AUTHENTICATE, challenge.clone());
+    }
+    response
+}
+
+/// Whether an HTTP/1 connection must end with this answer: what is left of the request's body
+/// would be read as the next request, or is more than anyone wants to read away.
+pub(super) fn must_close(denial: Denial, parts: &Parts, body: &Incoming) -> bool {
+    let headers = &parts.headers;
+    if parts.version >= Version::HTTP_2
+        || (body.is_end_stream() && denial != Denial::MalformedRequest)
+    {
+        return false;
+    }
+    let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    denial == Denial::MalformedRequest
+        || headers.contains_key(EXPECT)
+        || length.is_some_and(|length| length > MOST_DRAINED)
+}
+
+/// Says that the connection ends with this answer.
+pub(super) fn close(response: &mut Response<ResponseBody>) {
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+}
+
+/// Reads an unread body away in the background, up to a bound; beyond it, the connection closes.
+pub(super) fn drain(mut body: Incoming) {
+    if body.is_end_stream() {
+        return;
+    }
+    tokio::task::spawn_local(async move {
+        let reading = async {
+            let mut read = 0u64;
+            while let Some(Ok(frame)) = body.frame().await {
+                read += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if read > MOST_DRAINED {
+                    return;
+                }
+            }
+        };
+        // Out of time is out of patience: dropping the body closes the connection.
+        let _ = tokio::time::timeout(LONGEST_DRAIN, reading).await;
+    });
+}

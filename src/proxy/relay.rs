@@ -1,0 +1,123 @@
+//! A permit → the upstream's answer, on its way to the client.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::header::UPGRADE;
+use http::request::Parts;
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response};
+use http_body::Body as _;
+use hyper::body::Incoming;
+
+use super::body::{Guards, Patience, RequestBody, ResponseBody, Stream, Upload};
+use super::exchange::Exchange;
+use super::forward::{self, Limits, Outgoing};
+use super::headers::{self, Sender};
+use super::intake::Intake;
+use super::pool::Lease;
+use super::upgrade;
+use crate::clock;
+use crate::gate::Permit;
+use crate::observe::WorkerMetrics;
+
+/// Sends a permitted request on and passes the answer back as it comes.
+pub(super) async fn forward(
+    mut exchange: Exchange,
+    permit: Permit,
+    parts: Parts,
+    body: Incoming,
+    intake: &Intake,
+) -> Response<ResponseBody> {
+    let upstream = Arc::clone(exchange.world().upstream());
+    let key = permit.grant().key();
+    let line = key.map(|key| exchange.worker.lifelines().tie(exchange.world(), key));
+    let limits = Limits { until: forward::until(permit.grant().timeout()), line };
+    let websocket = exchange.is_http11()
+        && body.is_end_stream()
+        && headers::asks_for_websocket(&parts.method, &parts.headers);
+    let worker = Rc::clone(&exchange.worker);
+    let (out, client) = outgoing(&exchange, &permit, parts, body, intake);
+    let upload = Rc::clone(&out.upload);
+    let began = clock::mono();
+    let answer = match websocket {
+        true => Box::pin(upgrade::ask(&upstream, out, &limits)).await.map(|answer| (answer, None)),
+        false => forward::exchange(worker.pool(), &upstream, out, &limits)
+            .await
+            .map(|(answer, lease)| (answer, Some(lease))),
+    };
+    exchange.record.waited(clock::mono().duration_since(began));
+    let (answer, lease) = match answer {
+        Ok(answer) => answer,
+        Err(failure) => return exchange.fail(&failure),
+    };
+    exchange.record.answered(answer.status().as_u16(), clock::mono());
+    let guards = exchange.into_guards(permit.into_slot(), limits.line.clone());
+    if websocket && upgrade::agreed(&answer) {
+        return upgrade::switch(answer, client, guards);
+    }
+    let patience = Patience::new(upstream.timeout, limits.until);
+    pass(answer, lease, Passing { upload, guards, patience, metrics: worker.metrics().clone() })
+}
+
+/// What travels along with a response's body.
+struct Passing {
+    upload: Rc<Upload>,
+    guards: Guards,
+    patience: Patience,
+    metrics: WorkerMetrics,
+}
+
+/// The request as the upstream shall see it, and the handle by which the client's connection may
+/// become something else.
+fn outgoing(
+    exchange: &Exchange,
+    permit: &Permit,
+    mut parts: Parts,
+    body: Incoming,
+    intake: &Intake,
+) -> (Outgoing, hyper::upgrade::OnUpgrade) {
+    let localhost = || HeaderValue::from_static("localhost");
+    let sender = Sender {
+        client: intake.client,
+        hops: &intake.hops,
+        https: intake.https(&parts, exchange.transport),
+        host: &intake.host.clone().unwrap_or_else(|_| localhost()),
+        request_id: &exchange.request_id,
+    };
+    let snapshot = exchange.world().snapshot();
+    let grant = permit.grant();
+    let forward = grant.forward_credential();
+    headers::upstream(&mut parts.headers, snapshot, grant.key(), forward, &sender);
+    parts.headers.remove(UPGRADE);
+    let upload = Upload::new(body.is_end_stream());
+    let body = match upload.complete() {
+        true => RequestBody::empty(&upload),
+        false => RequestBody::new(body, exchange.world(), &upload),
+    };
+    let root = || PathAndQuery::from_static("/");
+    let out = Outgoing {
+        method: parts.method.clone(),
+        target: parts.uri.path_and_query().cloned().unwrap_or_else(root),
+        headers: std::mem::take(&mut parts.headers),
+        body,
+        upload,
+    };
+    let mut request = Request::from_parts(parts, ());
+    (out, hyper::upgrade::on(&mut request))
+}
+
+fn pass(
+    answer: Response<Incoming>,
+    lease: Option<Lease>,
+    passing: Passing,
+) -> Response<ResponseBody> {
+    let (mut parts, inner) = answer.into_parts();
+    headers::strip_hop_by_hop(&mut parts.headers);
+    let Passing { upload, guards, patience, metrics } = passing;
+    let stream = Stream { inner, lease, upload, guards, patience, metrics };
+    let mut response = Response::new(ResponseBody::streaming(stream));
+    *response.status_mut() = parts.status;
+    *response.headers_mut() = parts.headers;
+    response
+}

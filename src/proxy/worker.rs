@@ -1,0 +1,251 @@
+//! One worker: a thread with a runtime of its own, its listeners, its connections.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::net::TcpListener;
+use std::ops::Deref;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arc_swap::Cache;
+use http::{HeaderMap, HeaderValue};
+use tokio::net::TcpStream;
+use tokio::sync::{Notify, watch};
+use tokio::task::LocalSet;
+
+use super::connection;
+use super::id::RequestIds;
+use super::lifeline::Lifelines;
+use super::listen::Bound;
+use super::pool::Pool;
+use crate::clock;
+use crate::gate::Slots;
+use crate::gate::normalize;
+use crate::live::Live;
+use crate::live::World;
+use crate::live::WorldCell;
+use crate::observe::ListenerKind;
+use crate::observe::WorkerMetrics;
+
+/// How often expiry is looked at for requests in flight, and idle upstream connections.
+const TICK: Duration = Duration::from_millis(250);
+/// How long accepting pauses after an error that will not go away at once.
+const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// What workers are told to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Accept and answer.
+    Serving,
+    /// Stop accepting; finish what was accepted, until an instant.
+    Draining(Instant),
+}
+
+/// One worker's own.
+pub(super) struct Worker {
+    cache: RefCell<Cache<WorldCell, Arc<World>>>,
+    current: RefCell<Rc<Current>>,
+    slots: Slots,
+    metrics: WorkerMetrics,
+    pool: Pool,
+    lifelines: Lifelines,
+    ids: RequestIds,
+    phase: watch::Receiver<Phase>,
+    open: Cell<usize>,
+    closed: Notify,
+}
+
+/// The world as one worker holds it: passed along within the thread without touching the count
+/// that all threads share.
+#[derive(Debug)]
+pub(super) struct Current(Arc<World>);
+
+impl Deref for Current {
+    type Target = Arc<World>;
+
+    fn deref(&self) -> &Arc<World> {
+        &self.0
+    }
+}
+
+/// A task of the worker that a drain waits for.
+pub(super) struct Task(Rc<Worker>);
+
+/// Runs one worker on the current thread, until the drain has ended.
+///
+/// # Errors
+/// When the runtime cannot be made or a listener cannot be registered.
+pub fn run(live: &Live, bound: Bound, phase: watch::Receiver<Phase>) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    warm_up();
+    let local = LocalSet::new();
+    local.block_on(&runtime, async {
+        let worker = Rc::new(Worker::new(live, phase));
+        let mut accepting = Vec::new();
+        for (listener, kind) in bound.listeners {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            let worker = Rc::clone(&worker);
+            accepting.push(tokio::task::spawn_local(accept(worker, listener, kind)));
+        }
+        tokio::task::spawn_local(tick(Rc::clone(&worker), live.changes()));
+        for task in accepting {
+            let _ = task.await;
+        }
+        worker.drained().await;
+        Ok(())
+    })
+}
+
+/// The first use of the provider's randomness on a thread is slow; no client shall pay for it.
+fn warm_up() {
+    if let Some(provider) = rustls::crypto::CryptoProvider::get_default() {
+        let _ = provider.secure_random.fill(&mut [0; 32]);
+    }
+}
+
+async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, kind: ListenerKind) {
+    let mut failing = false;
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = worker.draining() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                failing = false;
+                start(&worker, stream, peer, kind);
+            }
+            Err(error) => {
+                // Said once, not once for each connection that waits.
+                if !failing {
+                    tracing::error!(%error, "connections cannot be accepted");
+                }
+                failing = true;
+                tokio::time::sleep(BACK_OFF).await;
+            }
+        }
+    }
+    // What the kernel has accepted for us already is ours to answer.
+    if let Ok(listener) = listener.into_std() {
+        leftovers(&worker, &listener, kind);
+    }
+}
+
+fn leftovers(worker: &Rc<Worker>, listener: &TcpListener, kind: ListenerKind) {
+    while let Ok((stream, peer)) = listener.accept() {
+        let registered = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
+        if let Ok(stream) = registered {
+            start(worker, stream, peer, kind);
+        }
+    }
+}
+
+fn start(worker: &Rc<Worker>, stream: TcpStream, peer: std::net::SocketAddr, kind: ListenerKind) {
+    let task = worker.task();
+    let worker = Rc::clone(worker);
+    tokio::task::spawn_local(async move {
+        let _task = task;
+        connection::serve(worker, stream, normalize(peer.ip()), kind).await;
+    });
+}
+
+/// Cuts what belongs to dead keys, at each change and as time passes.
+async fn tick(worker: Rc<Worker>, mut changes: watch::Receiver<u64>) {
+    loop {
+        tokio::select! {
+            changed = changes.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(TICK) => {}
+        }
+        let world = worker.world();
+        worker.lifelines.sweep(&world, clock::now());
+        worker.pool.sweep();
+    }
+}
+
+impl Worker {
+    fn new(live: &Live, phase: watch::Receiver<Phase>) -> Self {
+        let mut cache = Cache::new(live.cell());
+        let current = RefCell::new(Rc::new(Current(Arc::clone(cache.load()))));
+        Self {
+            cache: RefCell::new(cache),
+            current,
+            slots: live.slots().clone(),
+            metrics: live.metrics().worker(),
+            pool: Pool::default(),
+            lifelines: Lifelines::default(),
+            ids: RequestIds::new(),
+            phase,
+            open: Cell::new(0),
+            closed: Notify::new(),
+        }
+    }
+
+    /// The world as it is now. One comparison of pointers, unless it has changed.
+    pub(super) fn world(&self) -> Rc<Current> {
+        let mut cache = self.cache.borrow_mut();
+        let newest = cache.load();
+        let mut current = self.current.borrow_mut();
+        if !Arc::ptr_eq(newest, &current.0) {
+            *current = Rc::new(Current(Arc::clone(newest)));
+        }
+        Rc::clone(&current)
+    }
+
+    pub(super) const fn slots(&self) -> &Slots {
+        &self.slots
+    }
+
+    pub(super) const fn metrics(&self) -> &WorkerMetrics {
+        &self.metrics
+    }
+
+    pub(super) const fn pool(&self) -> &Pool {
+        &self.pool
+    }
+
+    pub(super) const fn lifelines(&self) -> &Lifelines {
+        &self.lifelines
+    }
+
+    pub(super) fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
+        self.ids.of(headers)
+    }
+
+    /// Counts a task that a drain waits for.
+    pub(super) fn task(self: &Rc<Self>) -> Task {
+        self.open.set(self.open.get() + 1);
+        Task(Rc::clone(self))
+    }
+
+    /// Until the drain begins.
+    pub(super) async fn draining(&self) {
+        let mut phase = self.phase.clone();
+        // Whoever told us is gone: then there is nobody left to serve for.
+        let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+    }
+
+    /// Until every task has ended, or the time for it is over.
+    async fn drained(&self) {
+        let until = match *self.phase.borrow() {
+            Phase::Draining(until) => until,
+            Phase::Serving => clock::mono(),
+        };
+        let ended = async {
+            while self.open.get() > 0 {
+                self.closed.notified().await;
+            }
+        };
+        if tokio::time::timeout_at(until.into(), ended).await.is_err() {
+            tracing::warn!(connections = self.open.get(), "the time to drain is over");
+        }
+    }
+}
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.open.set(self.0.open.get().saturating_sub(1));
+        self.0.closed.notify_one();
+    }
+}
