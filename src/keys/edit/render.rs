@@ -42,11 +42,11 @@ pub(super) fn key(record: &KeyRecord, digester: &Digester) -> String {
     }
     let events = &record.events;
     if !events.allow.is_empty() || !events.deny.is_empty() {
-        let lists = [("allow", &events.allow), ("deny", &events.deny)];
+        let lists = [("allow", &*events.allow), ("deny", &*events.deny)];
         block.line("events", &lists_of(&lists));
     }
     if let Some(attributes) = &record.attributes {
-        let lists = [("allow", &attributes.allow), ("tags", &attributes.tags)];
+        let lists = [("allow", &*attributes.allow), ("tags", &*attributes.tags)];
         block.line("attributes", &lists_of(&lists));
     }
     if let Some(basic) = record.basic {
@@ -109,7 +109,7 @@ fn network(network: &ipnet::IpNet) -> String {
     if whole { network.addr().to_string() } else { network.to_string() }
 }
 
-fn lists_of(lists: &[(&str, &Box<[Box<str>]>)]) -> String {
+fn lists_of(lists: &[(&str, &[Box<str>])]) -> String {
     let written = lists.iter().filter(|(_, names)| !names.is_empty());
     let written: Vec<_> = written
         .map(|(field, names)| format!("{field} = {}", list(names.iter().map(|name| &**name))))

@@ -180,18 +180,17 @@ fn take_after(new: &File, old: &Metadata) -> io::Result<()> {
 }
 
 fn failed(what: &str, done: &str, error: &io::Error) -> Box<Problem> {
-    let help = match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            "make room; nothing was changed"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => {
-            "the file system is read-only: edit the original of this file; nothing was changed"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "run this as the owner of the file, who may also write to its directory; \
-             nothing was changed"
-        }
-        _ => "nothing was changed",
+    let kind = error.kind();
+    let full =
+        [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded, io::ErrorKind::FileTooLarge];
+    let help = if full.contains(&kind) {
+        "make room; nothing was changed"
+    } else if kind == io::ErrorKind::ReadOnlyFilesystem {
+        "the file system is read-only: edit the original of this file; nothing was changed"
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "run this as the owner of the file, who may also write to its directory; nothing was changed"
+    } else {
+        "nothing was changed"
     };
     Box::new(Problem::new(format!("{what} cannot be {done}: {error}")).help(help))
 }

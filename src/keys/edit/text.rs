@@ -72,7 +72,7 @@ pub(super) fn set(
     let mut text = source.text.to_string();
     text.replace_range(at, &inserted);
     found.table.remove(field);
-    let place = found.span.clone();
+    let place = found.span;
     verify(source, &place, &before, &text, |changed, after| {
         find(changed, after, list, id).is_ok_and(|found| found.table.remove(field).is_some())
     })?;
