@@ -10,9 +10,12 @@ mod init;
 mod keys;
 mod print;
 mod quickstart;
+mod ring;
 mod run;
 mod self_signed;
 mod shell;
+mod table;
+mod values;
 
 use std::process::ExitCode;
 
@@ -73,7 +76,7 @@ impl Command {
 }
 
 /// The whole table, for what is generated from it.
-fn table() -> clap::Command {
+fn commands() -> clap::Command {
     Cli::command()
 }
 
@@ -81,6 +84,6 @@ fn table() -> clap::Command {
 mod tests {
     #[test]
     fn the_table_of_commands_contradicts_itself_nowhere() {
-        super::table().debug_assert();
+        super::commands().debug_assert();
     }
 }

@@ -21,10 +21,22 @@ pub(crate) fn answer(text: &str) -> ExitCode {
     }
 }
 
+/// Prints an answer for programs.
+pub(crate) fn json(value: &serde_json::Value) -> ExitCode {
+    answer(&format!("{value:#}\n"))
+}
+
 /// Says something to the person who watches.
 pub(crate) fn note(text: &str) {
     // There is nobody left to tell that stderr is gone.
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Asks something, and leaves the cursor behind the question.
+pub(crate) fn ask(question: &str) {
+    let mut err = io::stderr();
+    // There is nobody left to tell that stderr is gone.
+    let _ = err.write_all(question.as_bytes()).and_then(|()| err.flush());
 }
 
 /// Says what is wrong; the exit code of a command that was refused.

@@ -21,7 +21,7 @@ pub(crate) struct ManArgs {
 
 pub(crate) fn completions(args: &CompletionsArgs) -> ExitCode {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut super::table(), "keygate", &mut script);
+    clap_complete::generate(args.shell, &mut super::commands(), "keygate", &mut script);
     finish(io::stdout().lock().write_all(&script), "stdout")
 }
 
@@ -29,11 +29,11 @@ pub(crate) fn man(args: &ManArgs) -> ExitCode {
     match &args.dir {
         Some(dir) => {
             let written = std::fs::create_dir_all(dir)
-                .and_then(|()| clap_mangen::generate_to(super::table(), dir));
+                .and_then(|()| clap_mangen::generate_to(super::commands(), dir));
             finish(written, &dir.display().to_string())
         }
         None => {
-            let page = clap_mangen::Man::new(super::table());
+            let page = clap_mangen::Man::new(super::commands());
             finish(page.render(&mut io::stdout().lock()), "stdout")
         }
     }

@@ -9,6 +9,12 @@ use super::keys::Keys;
 use crate::source::Problem;
 use crate::source::Problems;
 
+/// The files to read, in order, none twice.
+#[must_use]
+pub fn key_files(keys: &Keys, problems: &mut Problems) -> Vec<PathBuf> {
+    list(keys, problems).0
+}
+
 /// The files to read, in order, none twice; and all that is worth watching, directories too.
 pub(super) fn list(keys: &Keys, problems: &mut Problems) -> (Vec<PathBuf>, Vec<PathBuf>) {
     let mut files = Vec::new();

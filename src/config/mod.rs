@@ -41,6 +41,7 @@ use crate::source::Source;
 use crate::source::Span;
 
 pub use drain::Drain;
+pub use keyfiles::key_files;
 pub use keyring::Keyring;
 pub use keyring::LoadedKeys;
 pub use keyring::digester;

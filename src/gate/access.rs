@@ -72,7 +72,8 @@ fn header(patterns: Option<&[Permission]>) -> HeaderValue {
 }
 
 /// A key's list limited to its account's, sorted. `None` is not limited.
-pub(super) fn effective(
+#[must_use]
+pub fn effective(
     key: Option<&[Permission]>,
     account: Option<&[Permission]>,
 ) -> Option<Vec<Permission>> {

@@ -18,7 +18,7 @@ mod route;
 mod snapshot;
 mod verdict;
 
-pub use access::{PermissionSet, Permissions};
+pub use access::{PermissionSet, Permissions, effective};
 pub use answer::{AnswerOverride, Answers, Format, Rendered};
 pub use authenticate::Principal;
 pub use authorize::Grant;

@@ -58,6 +58,18 @@ pub struct Problems {
     list: Vec<Problem>,
 }
 
+impl From<Problem> for Problems {
+    fn from(problem: Problem) -> Self {
+        Self { list: vec![problem] }
+    }
+}
+
+impl From<Box<Problem>> for Problems {
+    fn from(problem: Box<Problem>) -> Self {
+        Self::from(*problem)
+    }
+}
+
 impl Problems {
     /// Adds one.
     pub fn push(&mut self, problem: Problem) {

@@ -104,7 +104,8 @@ pub(super) fn networks(section: &mut Section<'_, '_>) -> Box<[IpNet]> {
 }
 
 /// An address or a network; IPv4 that is written as IPv6 (RFC 4291, 2.5.5.2) becomes IPv4.
-pub(crate) fn parse_network(text: &str) -> Option<IpNet> {
+#[must_use]
+pub fn parse_network(text: &str) -> Option<IpNet> {
     let network = text.parse().or_else(|_| text.parse::<IpAddr>().map(IpNet::from)).ok()?;
     let IpNet::V6(v6) = network else { return Some(network) };
     match (v6.addr().to_ipv4_mapped(), v6.prefix_len().checked_sub(96)) {

@@ -10,6 +10,8 @@ mod field;
 mod key;
 mod time;
 
+pub use field::parse_network;
+
 use super::digest::Digester;
 use super::record::Account;
 use super::record::KeyId;

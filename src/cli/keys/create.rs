@@ -1,0 +1,149 @@
+//! `keygate keys create`.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use ipnet::IpNet;
+use jiff::Timestamp;
+
+use super::issue;
+use super::issue::HandOver;
+use super::view::View;
+use crate::cli::print;
+use crate::cli::ring::Place;
+use crate::cli::ring::Ring;
+use crate::cli::values;
+use crate::cli::values::AccessWord;
+use crate::cli::values::Expiry;
+use crate::cli::values::KindWord;
+use crate::clock;
+use crate::keys::AccountId;
+use crate::keys::AttributeRules;
+use crate::keys::EventRules;
+use crate::keys::KeyId;
+use crate::keys::KeyRecord;
+use crate::keys::KeyStatus;
+use crate::keys::Kind;
+use crate::keys::MintedKey;
+use crate::keys::Origin;
+use crate::keys::Permission;
+use crate::source::Problem;
+use crate::source::Problems;
+
+/// Make a key and show it once
+///
+/// On a terminal it is shown for ten seconds and then wiped from the screen. Piped, it is all that
+/// stands on stdout: `keygate keys create --account acme | my-secret-store put`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Whose it is
+    #[arg(long, value_name = "ID", value_parser = values::name)]
+    account: AccountId,
+    /// What it is for, as a note for people
+    #[arg(long)]
+    name: Option<String>,
+    /// What it may do [default: the configuration's `keys.default_access`]
+    #[arg(long)]
+    access: Option<AccessWord>,
+    /// Only these of its account's permissions, with commas between them
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = values::permission)]
+    permissions: Option<Vec<Option<Permission>>>,
+    /// Whom it stands for
+    #[arg(long, default_value = "workspace")]
+    kind: KindWord,
+    /// Only from this address or network; can be given several times
+    #[arg(long = "ip", value_name = "CIDR", value_parser = values::network)]
+    ips: Vec<IpNet>,
+    /// Only this event; can be given several times
+    #[arg(long, value_name = "EVENT")]
+    event_allow: Vec<Box<str>>,
+    /// Never this event; can be given several times
+    #[arg(long, value_name = "EVENT")]
+    event_deny: Vec<Box<str>>,
+    /// Only this attribute of a profile may be changed; can be given several times
+    #[arg(long, value_name = "NAME")]
+    attribute: Vec<Box<str>>,
+    /// Only this tag of a profile may be changed; can be given several times
+    #[arg(long, value_name = "TAG")]
+    tag: Vec<Box<str>>,
+    /// When it ends: after `90d`, on `2027-02-20`, at `2027-02-20T10:00:00Z`
+    #[arg(long, value_name = "WHEN", value_parser = values::expiry)]
+    expires: Option<Expiry>,
+    /// It may be presented by Basic where the user name is the account
+    #[arg(long)]
+    basic: bool,
+    /// The key file to write to [default: the first of the configuration]
+    #[arg(long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    #[command(flatten)]
+    how: HandOver,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(crate) fn run(args: Args) -> Result<ExitCode, Problems> {
+    let now = clock::now();
+    let ring = Ring::open_sound(&args.place)?;
+    let account = ring.require_account(&args.account)?;
+    if account.disabled {
+        print::note(&format!("account {} is disabled: its keys are refused", account.id));
+    }
+    let until = args.expires.map(|expires| ending(expires, now)).transpose()?;
+    if args.basic && matches!(args.kind, KindWord::Profile) && ring.basic_names_account {
+        let problem = Problem::new("a profile key cannot be presented by Basic");
+        return Err(problem.help("leave out `--basic`, or make a workspace key").into());
+    }
+    let path = ring.file_for_new(args.file.as_deref());
+    let (id, key) = issue::mint(&ring, now)?;
+    let (how, record) = record(args, &ring, id, &key, until, now);
+    let mut edit = ring.edit_sound(&path)?;
+    edit.append_keys([&record], &ring.digester)?;
+    let view = View::new(&ring, &record, now);
+    issue::hand_over(&how, edit, &path, &view, &record, &key)
+}
+
+/// When a key that is made now shall end.
+pub(super) fn ending(expires: Expiry, now: Timestamp) -> Result<Timestamp, Problems> {
+    let instant = expires.instant(now).ok().map(whole_second);
+    instant.filter(|instant| *instant > now).ok_or_else(|| {
+        Problem::new("the key would have expired already, or never would")
+            .help("give a time to come, like `--expires 90d`")
+            .into()
+    })
+}
+
+/// Files have whole seconds: nobody means less.
+pub(super) fn whole_second(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(at.as_second()).unwrap_or(at)
+}
+
+fn record(
+    args: Args,
+    ring: &Ring,
+    id: KeyId,
+    key: &MintedKey,
+    until: Option<Timestamp>,
+    now: Timestamp,
+) -> (HandOver, KeyRecord) {
+    let restricted = !args.attribute.is_empty() || !args.tag.is_empty();
+    let attributes = AttributeRules { allow: args.attribute.into(), tags: args.tag.into() };
+    let record = KeyRecord {
+        id,
+        account: args.account,
+        name: args.name.map(Box::from),
+        digest: ring.digester.digest(&key.as_api_key()),
+        hint: Some(key.hint().into()),
+        access: args.access.map(From::from),
+        kind: Kind::from(args.kind),
+        permissions: values::permissions(args.permissions),
+        ips: args.ips.into(),
+        events: EventRules { allow: args.event_allow.into(), deny: args.event_deny.into() },
+        attributes: restricted.then(|| Box::new(attributes)),
+        basic: args.basic.then_some(true),
+        simple_auth: None,
+        created: Some(whole_second(now)),
+        status: KeyStatus::Active { until },
+        origin: Origin::default(),
+    };
+    (args.how, record)
+}

@@ -1,0 +1,90 @@
+//! Making a key and handing it over: the record is written first, then the key is shown, once.
+
+use std::io;
+use std::io::IsTerminal as _;
+use std::io::Write as _;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use serde_json::Value;
+use zeroize::Zeroizing;
+
+use super::reveal::reveal;
+use super::view::View;
+use crate::cli::print;
+use crate::cli::ring::Ring;
+use crate::cli::values;
+use crate::keys::Edit;
+use crate::keys::KeyId;
+use crate::keys::KeyRecord;
+use crate::keys::MintedKey;
+use crate::keys::new_key_id;
+use crate::source::Problem;
+use crate::source::Problems;
+
+/// How a new key is handed over.
+#[derive(Debug, clap::Args)]
+pub(super) struct HandOver {
+    /// How long a terminal shows the key before it is wiped
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = values::duration)]
+    reveal: SignedDuration,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+}
+
+/// Makes a key and its id.
+pub(super) fn mint(ring: &Ring, now: Timestamp) -> Result<(KeyId, MintedKey), Problems> {
+    let failed =
+        |error| Problems::from(Problem::new(format!("the system gives no randomness: {error}")));
+    Ok((new_key_id(now).map_err(failed)?, MintedKey::mint(&ring.keys.prefix).map_err(failed)?))
+}
+
+/// Writes what was edited, and then shows the key of its new record.
+pub(super) fn hand_over(
+    how: &HandOver,
+    edit: Edit,
+    path: &Path,
+    view: &View<'_>,
+    record: &KeyRecord,
+    key: &MintedKey,
+) -> Result<ExitCode, Problems> {
+    edit.save()?;
+    let (id, account, path) = (&record.id, &record.account, path.display());
+    let access = view.access().as_str();
+    print::note(&format!("key {id} of account {account}, access {access}, is in {path}"));
+    match show(how, view, key) {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(error) => {
+            Err(Problem::new(format!("key `{id}` was made, but could not be shown: {error}"))
+                .help(format!("nobody has it: `keygate keys delete {id}`, and make another"))
+                .into())
+        }
+    }
+}
+
+fn show(how: &HandOver, view: &View<'_>, key: &MintedKey) -> io::Result<()> {
+    let terminal = io::stdout().is_terminal();
+    if terminal {
+        print::note("the key is shown once; what is kept of it is a digest");
+        reveal(key.reveal(), Duration::try_from(how.reveal).unwrap_or_default())?;
+        print::note("the key was shown, and wiped from the screen");
+    }
+    let text = match (how.json, terminal) {
+        (true, _) => {
+            let mut members = view.json();
+            if !terminal {
+                members.insert("key".to_owned(), key.reveal().into());
+            }
+            Zeroizing::new(format!("{:#}\n", Value::Object(members)))
+        }
+        (false, false) => Zeroizing::new(format!("{}\n", key.reveal())),
+        (false, true) => return Ok(()),
+    };
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}

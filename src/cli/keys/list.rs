@@ -1,0 +1,95 @@
+//! `keygate keys list`.
+
+use std::process::ExitCode;
+
+use jiff::SignedDuration;
+use jiff::Timestamp;
+use serde_json::Value;
+
+use super::view::View;
+use crate::cli::print;
+use crate::cli::ring::Place;
+use crate::cli::ring::Ring;
+use crate::cli::table;
+use crate::cli::table::Cell;
+use crate::cli::values;
+use crate::clock;
+use crate::keys::AccountId;
+use crate::keys::KeyRecord;
+use crate::source::Problem;
+use crate::source::Problems;
+
+/// Show the keys, never more of one than its last characters
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Only those of this account
+    #[arg(long, value_name = "ID", value_parser = values::name)]
+    account: Option<AccountId>,
+    /// Only those that were made longer ago than this, or of which nobody knows when: `180d`
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    older_than: Option<SignedDuration>,
+    /// Only those that were last used longer ago than this (no record of last use is kept yet)
+    #[arg(long, value_name = "DURATION", value_parser = values::duration)]
+    unused_for: Option<SignedDuration>,
+    /// For programs
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    place: Place,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
+    if args.unused_for.is_some() {
+        let problem = Problem::new("no record of last use is kept yet");
+        print::refuse(&problem.help("leave out `--unused-for`"));
+        return Ok(ExitCode::from(2));
+    }
+    let ring = Ring::open(&args.place)?;
+    ring.require_files()?;
+    if let Some(account) = &args.account {
+        let _ = ring.require_account(account)?;
+    }
+    let now = clock::now();
+    let views: Vec<_> = ring
+        .keys()
+        .filter(|record| args.account.as_ref().is_none_or(|account| record.account == *account))
+        .filter(|record| args.older_than.is_none_or(|age| is_older(record, age, now)))
+        .map(|record| (record, View::new(&ring, record, now)))
+        .collect();
+    let printed = if args.json {
+        print::json(&views.iter().map(|(_, view)| Value::Object(view.json())).collect())
+    } else {
+        let rows: Vec<_> = views.iter().map(|(record, view)| row(record, view)).collect();
+        let head =
+            ["ID", "ACCOUNT", "NAME", "ACCESS", "KIND", "STATUS", "CREATED", "EXPIRES", "HINT"];
+        if rows.is_empty() {
+            print::note("no keys");
+            ExitCode::SUCCESS
+        } else {
+            print::answer(&table::table(head, &rows, print::colourful()))
+        }
+    };
+    Ok(if ring.problems.fatal() { print::refuse_all(&ring.problems) } else { printed })
+}
+
+fn is_older(record: &KeyRecord, age: SignedDuration, now: Timestamp) -> bool {
+    record.created.is_none_or(|created| now.duration_since(created) > age)
+}
+
+fn row(record: &KeyRecord, view: &View<'_>) -> [Cell; 9] {
+    let date = |at: Option<Timestamp>, form| {
+        at.map(|at| at.strftime(form).to_string()).unwrap_or_default()
+    };
+    let state = view.state();
+    [
+        record.id.as_str().into(),
+        record.account.as_str().into(),
+        record.name.as_deref().unwrap_or_default().into(),
+        view.access().as_str().into(),
+        record.kind.as_str().into(),
+        Cell::painted(state.as_str(), Some(state.colour())),
+        date(record.created, "%Y-%m-%d").as_str().into(),
+        date(view.expires(), "%Y-%m-%d %H:%MZ").as_str().into(),
+        record.hint.as_deref().unwrap_or_default().into(),
+    ]
+}

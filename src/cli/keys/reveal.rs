@@ -1,0 +1,122 @@
+//! Showing a key on a terminal for a while, and then nowhere: not on the screen and not in what can
+//! be scrolled back to.
+//!
+//! It is shown on the terminal's alternate screen, which has no history; and because not every
+//! terminal has that screen, its lines are also erased one by one.
+
+use std::io;
+use std::io::Write as _;
+use std::time::Duration;
+
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
+use tokio::time::Instant;
+use zeroize::Zeroizing;
+
+use super::terminal;
+use super::terminal::Quiet;
+
+const OTHER_SCREEN: &str = "\x1b[?1049h";
+const FIRST_SCREEN: &str = "\x1b[?1049l";
+const ERASE_LINE: &str = "\r\x1b[2K";
+const LINE_UP: &str = "\x1b[1A";
+const ERASE_BELOW: &str = "\x1b[J";
+
+/// How often the keyboard is looked at.
+const GLANCE: Duration = Duration::from_millis(100);
+
+/// Shows a key on stdout, which is a terminal, until the time is over, Enter is pressed or a signal
+/// asks the process to end; then wipes it.
+pub(super) fn reveal(key: &str, hold: Duration) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut ends = Ends::watch()?;
+        let _quiet = Quiet::new(io::stdout());
+        let shown = Shown::show(key)?;
+        let deadline = Instant::now() + hold;
+        let mut last = None;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() || terminal::has_input(io::stdin()) {
+                break;
+            }
+            let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
+            if last.replace(seconds) != Some(seconds) {
+                print(&format!("{ERASE_LINE}wiped in {seconds} s, or when you press Enter"))?;
+            }
+            tokio::select! {
+                () = tokio::time::sleep(GLANCE.min(left)) => {}
+                () = ends.any() => break,
+            }
+        }
+        shown.wipe()
+    })
+}
+
+/// A key that is on the screen. Dropping it wipes it.
+struct Shown {
+    rows: usize,
+}
+
+impl Shown {
+    fn show(key: &str) -> io::Result<Self> {
+        // The key, perhaps wrapped, and the line that counts down.
+        let rows = key.chars().count().div_ceil(terminal::width(io::stdout())).max(1);
+        let shown = Self { rows };
+        print(&Zeroizing::new(format!("{OTHER_SCREEN}{key}\n")))?;
+        Ok(shown)
+    }
+
+    fn wipe(self) -> io::Result<()> {
+        let wiped = self.erase();
+        std::mem::forget(self);
+        wiped
+    }
+
+    fn erase(&self) -> io::Result<()> {
+        let line_by_line = format!("{LINE_UP}{ERASE_LINE}").repeat(self.rows);
+        print(&format!("{ERASE_LINE}{line_by_line}{ERASE_BELOW}{FIRST_SCREEN}"))
+    }
+}
+
+impl Drop for Shown {
+    fn drop(&mut self) {
+        // Only where showing it failed half-way; there is nobody to tell.
+        let _ = self.erase();
+    }
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush()
+}
+
+/// The signals that end the showing early.
+struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+    hang_up: Signal,
+    quit: Signal,
+}
+
+impl Ends {
+    fn watch() -> io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+            hang_up: signal(SignalKind::hangup())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.hang_up.recv() => {}
+            _ = self.quit.recv() => {}
+        }
+    }
+}

@@ -1,0 +1,245 @@
+//! The key files that a command works on, and what stands in them.
+
+use std::path::Path;
+use std::path::PathBuf;
+
+use crate::clock;
+use crate::config;
+use crate::config::Keys;
+use crate::config::Revoked;
+use crate::gate::BasicUser;
+use crate::keys::Account;
+use crate::keys::AccountId;
+use crate::keys::Digester;
+use crate::keys::Edit;
+use crate::keys::KeyFile;
+use crate::keys::KeyId;
+use crate::keys::KeyRecord;
+use crate::keys::file;
+use crate::source::Problem;
+use crate::source::Problems;
+use crate::source::Source;
+use crate::source::nearest;
+
+const DEFAULT_CONFIG: &str = "keygate.toml";
+const DEFAULT_FILE: &str = "keys.toml";
+
+/// Where the keys are.
+#[derive(Clone, Debug, clap::Args)]
+pub(crate) struct Place {
+    /// The configuration that names the key files [default: keygate.toml]
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// A key file, or a directory of them, instead of those that the configuration names
+    #[arg(long, value_name = "PATH")]
+    keys: Option<PathBuf>,
+}
+
+/// The key files, read.
+#[derive(Debug)]
+pub(crate) struct Ring {
+    pub(crate) keys: Keys,
+    pub(crate) digester: Digester,
+    /// Whether Basic carries the account as its user name, if the configuration can be told.
+    pub(crate) basic_names_account: bool,
+    /// In the order in which the configuration has them; without those that do not exist.
+    pub(crate) files: Vec<ReadFile>,
+    /// What is wrong in them.
+    pub(crate) problems: Problems,
+    revoked: Revoked,
+}
+
+/// One of them.
+#[derive(Debug)]
+pub(crate) struct ReadFile {
+    pub(crate) path: PathBuf,
+    pub(crate) content: KeyFile,
+}
+
+impl Ring {
+    /// Reads all files. Files that do not exist hold nothing, and mistakes in files are for the
+    /// command to judge.
+    pub(crate) fn open(place: &Place) -> Result<Self, Problems> {
+        Self::read(place, false)
+    }
+
+    /// As [`Ring::open`], but a mistake in any file stops the command.
+    pub(crate) fn open_sound(place: &Place) -> Result<Self, Problems> {
+        Self::read(place, false)?.sound()
+    }
+
+    /// As [`Ring::open_sound`], but a file without a word in it is one to begin with.
+    pub(crate) fn open_to_begin(place: &Place) -> Result<Self, Problems> {
+        Self::read(place, true)?.sound()
+    }
+
+    /// Whether the text that is being edited defines an account, perhaps since a moment only.
+    pub(crate) fn defines(&self, edit: &Edit, id: &AccountId) -> bool {
+        let read = file::parse(edit.source(), 0, &self.digester, &mut Problems::default());
+        read.accounts.iter().any(|account| account.id == *id)
+    }
+
+    /// For commands that only look: there must be something to look at.
+    pub(crate) fn require_files(&self) -> Result<(), Problems> {
+        if !self.files.is_empty()
+            || self.problems.fatal()
+            || self.keys.files.iter().any(|f| f.is_dir())
+        {
+            return Ok(());
+        }
+        let path = self.file_for_new(None);
+        Err(Problem::new(format!("`{}` does not exist", path.display()))
+            .help("make it with a first account: `keygate accounts create NAME`")
+            .into())
+    }
+
+    pub(crate) fn accounts(&self) -> impl Iterator<Item = &Account> {
+        self.files.iter().flat_map(|file| &file.content.accounts)
+    }
+
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &KeyRecord> {
+        self.files.iter().flat_map(|file| &file.content.keys)
+    }
+
+    pub(crate) fn account(&self, id: &AccountId) -> Option<&Account> {
+        self.accounts().find(|account| account.id == *id)
+    }
+
+    /// Whether the revocations name a key, whatever its record says.
+    pub(crate) fn withdrawn(&self, record: &KeyRecord) -> bool {
+        self.revoked.ids.contains(&record.id)
+            || self.revoked.digests.iter().any(|digest| digest.matches(&record.digest))
+    }
+
+    /// An account that a key shall belong to.
+    pub(crate) fn require_account(&self, id: &AccountId) -> Result<&Account, Problems> {
+        self.account(id).ok_or_else(|| {
+            let create = format!("create it first: `keygate accounts create {id}`");
+            let known = self.accounts().map(|account| account.id.as_str());
+            let help = match nearest(id.as_str(), known) {
+                Some(near) => format!("did you mean `{near}`? otherwise {create}"),
+                None => create,
+            };
+            Problem::new(format!("account `{id}` does not exist")).help(help).into()
+        })
+    }
+
+    /// A key, and the file that it is in.
+    pub(crate) fn require_key(&self, id: &KeyId) -> Result<(&Path, &KeyRecord), Problems> {
+        let all = self
+            .files
+            .iter()
+            .flat_map(|file| file.content.keys.iter().map(|record| (file.path.as_path(), record)));
+        let mut found = all.filter(|(_, record)| record.id == *id);
+        match (found.next(), found.next()) {
+            (Some(one), None) => Ok(one),
+            (Some((first, _)), Some((second, _))) => {
+                let (first, second) = (first.display(), second.display());
+                let message = format!("key `{id}` is defined twice: in `{first}` and `{second}`");
+                Err(Problem::new(message).help("give one of them another id").into())
+            }
+            (None, _) => {
+                let mut problems = Problems::default();
+                problems.push(self.no_key(id));
+                // It may be in a record that could not be read.
+                problems.extend(self.problems.clone());
+                Err(problems)
+            }
+        }
+    }
+
+    fn no_key(&self, id: &KeyId) -> Problem {
+        let near = nearest(id.as_str(), self.keys().map(|record| record.id.as_str()));
+        Problem::new(format!("there is no key `{id}`")).help(match near {
+            Some(near) => format!("did you mean `{near}`? `keygate keys list` shows all"),
+            None => "`keygate keys list` shows all".to_owned(),
+        })
+    }
+
+    /// The file that new records go into.
+    pub(crate) fn file_for_new(&self, chosen: Option<&Path>) -> PathBuf {
+        let first = self.keys.files.first().map_or(Path::new(DEFAULT_FILE), PathBuf::as_path);
+        match chosen {
+            Some(chosen) => chosen.to_owned(),
+            None if first.is_dir() => first.join(DEFAULT_FILE),
+            None => first.to_owned(),
+        }
+    }
+
+    /// Begins an edit of a file. What is wrong in it already stops the edit.
+    pub(crate) fn edit_sound(&self, path: &Path) -> Result<Edit, Problems> {
+        let edit = Edit::open(path)?;
+        let mut problems = Problems::default();
+        if !edit.is_blank() {
+            let _ = file::parse(edit.source(), 0, &self.digester, &mut problems);
+        }
+        if problems.fatal() { Err(problems) } else { Ok(edit) }
+    }
+
+    fn read(place: &Place, blank_is_fine: bool) -> Result<Self, Problems> {
+        let (keys, basic_names_account) = settings(place)?;
+        let mut problems = Problems::default();
+        let Some(digester) = config::digester(&keys, &mut problems) else { return Err(problems) };
+        let mut problems = Problems::default();
+        let mut files = Vec::new();
+        for path in config::key_files(&keys, &mut Problems::default()) {
+            if !path.exists() {
+                continue;
+            }
+            match Source::read(&path) {
+                Ok(source) if blank_is_fine && source.text.trim().is_empty() => {}
+                Ok(source) => {
+                    let content = file::parse(&source, files.len(), &digester, &mut problems);
+                    files.push(ReadFile { path, content });
+                }
+                Err(problem) => problems.push(*problem),
+            }
+        }
+        let revoked = match keys.revocations {
+            Some(_) => config::load_keys(&keys, None).revocations,
+            None => Revoked::default(),
+        };
+        Ok(Self { keys, digester, basic_names_account, files, problems, revoked })
+    }
+
+    fn sound(mut self) -> Result<Self, Problems> {
+        if self.problems.fatal() { Err(std::mem::take(&mut self.problems)) } else { Ok(self) }
+    }
+}
+
+/// `[keys]`, from the configuration or, without one, as it is by default.
+fn settings(place: &Place) -> Result<(Keys, bool), Problems> {
+    let path = place.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
+    if let (None, Some(files), false) = (&place.config, &place.keys, path.exists()) {
+        let keys = Keys::defaults(vec![files.clone()]);
+        return keys.map(|keys| (keys, false)).ok_or_else(Problems::default);
+    }
+    let loaded = config::load(&path, &[], clock::now());
+    let basic = loaded.config.as_ref().and_then(|config| config.credentials.basic.as_ref());
+    let basic_names_account = basic.is_some_and(|user| *user == BasicUser::Account);
+    let mut about_keys = Problems::default();
+    let ours = loaded.problems.iter().filter(|problem| !problem.warning && is_about_keys(problem));
+    ours.for_each(|problem| about_keys.push(problem.clone()));
+    match loaded.keys {
+        Some(mut keys) if about_keys.is_empty() => {
+            if let Some(files) = &place.keys {
+                keys.files = vec![files.clone()];
+            }
+            Ok((keys, basic_names_account))
+        }
+        Some(_) => Err(about_keys),
+        None => Err(loaded.problems),
+    }
+}
+
+/// Whether a problem of the configuration is in `[keys]`. The others do not concern key files: a
+/// key can be revoked while the certificate is missing.
+fn is_about_keys(problem: &Problem) -> bool {
+    let Some((source, span)) = &problem.place else { return false };
+    let end = source.text.get(span.start..).and_then(|rest| rest.find('\n'));
+    let end = end.map_or(source.text.len(), |line| span.start + line);
+    let before = source.text.get(..end).unwrap_or_default();
+    let header = before.lines().rev().map(str::trim).find(|line| line.starts_with('['));
+    header.is_some_and(|header| header.starts_with("[keys]"))
+        || before.lines().next_back().is_some_and(|line| line.trim_start().starts_with("keys"))
+}
