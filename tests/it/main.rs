@@ -24,6 +24,8 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod rehearsal;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod startup;

@@ -12,7 +12,6 @@ use super::origin::Origin;
 #[derive(Default)]
 pub(crate) struct Setup {
     listen: String,
-    tls: String,
     upstream: String,
     rest: String,
     keys: Option<String>,
@@ -47,11 +46,6 @@ impl Setup {
 
     pub(crate) fn listen(mut self, lines: &str) -> Self {
         let _ = writeln!(self.listen, "{lines}");
-        self
-    }
-
-    pub(crate) fn tls(mut self, lines: &str) -> Self {
-        let _ = writeln!(self.tls, "{lines}");
         self
     }
 
@@ -92,13 +86,8 @@ impl Setup {
                 let _ = writeln!(listen, "{name} = \"127.0.0.1:0\"");
             }
         }
-        let mut tls = self.tls.clone();
-        for (name, file) in [("certificate", "server.crt"), ("private_key", "server.key")] {
-            if !tls.contains(name) {
-                let _ = writeln!(tls, "{name} = \"{file}\"");
-            }
-        }
-        format!("[listen]\n{listen}\n[tls]\n{tls}\n[upstream]\n{}\n{}", self.upstream, self.rest)
+        let tls = "certificate = \"server.crt\"\nprivate_key = \"server.key\"";
+        format!("[listen]\n{listen}\n[tls]\n{tls}\n\n[upstream]\n{}\n{}", self.upstream, self.rest)
     }
 
     /// Writes everything into a directory.

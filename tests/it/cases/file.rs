@@ -32,6 +32,7 @@ pub(crate) struct CaseFile {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Case {
     pub(crate) name: String,
+    #[serde(default)]
     pub(crate) request: Ask,
     pub(crate) expect: Expect,
     #[serde(default)]
@@ -39,19 +40,27 @@ pub(crate) struct Case {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(default, deny_unknown_fields)]
 pub(crate) struct Ask {
-    #[serde(default = "get")]
     pub(crate) method: String,
-    #[serde(default = "root")]
     pub(crate) target: String,
     /// `{NAME}` stands for a credential, `{basic USER:NAME}` for it in Basic's base64.
-    #[serde(default)]
     pub(crate) headers: Vec<String>,
-    #[serde(default)]
     pub(crate) body: String,
-    #[serde(default = "both")]
+    /// Each of them is one run of the case.
     pub(crate) over: Vec<Transport>,
+}
+
+impl Default for Ask {
+    fn default() -> Self {
+        Self {
+            method: "GET".to_owned(),
+            target: "/".to_owned(),
+            headers: Vec::new(),
+            body: String::new(),
+            over: vec![Transport::Https1, Transport::Https2],
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
@@ -96,18 +105,6 @@ pub(crate) struct Upstream {
     /// The target's bytes.
     pub(crate) path: Option<String>,
     pub(crate) body: Option<String>,
-}
-
-fn get() -> String {
-    "GET".to_owned()
-}
-
-fn root() -> String {
-    "/".to_owned()
-}
-
-fn both() -> Vec<Transport> {
-    vec![Transport::Https1, Transport::Https2]
 }
 
 impl CaseFile {

@@ -67,3 +67,15 @@ fn shadow_and_public_routes_waive_what_they_say() {
 fn ambiguous_paths_are_refused() {
     play("paths.toml");
 }
+
+#[test]
+fn every_file_of_cases_can_be_read_and_is_played() {
+    let played = include_str!("mod.rs");
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let file = file::CaseFile::read(&name);
+        assert!(!file.cases.is_empty(), "{name} has no case");
+        assert!(played.contains(&format!("play({name:?})")), "{name} is not played");
+    }
+}
