@@ -48,14 +48,14 @@ macro_rules! preset {
 const PRESETS: [Preset; 3] = [preset!("minimal"), preset!("personyze"), preset!("usetix")];
 
 /// What the presets name.
-const CERTIFICATE: &str = "tls/server.crt";
-const PRIVATE_KEY: &str = "tls/server.key";
+pub(super) const CERTIFICATE: &str = "tls/server.crt";
+pub(super) const PRIVATE_KEY: &str = "tls/server.key";
 
 /// A file to write, and whether it is nobody else's business.
-struct Target {
-    name: &'static str,
-    content: String,
-    private: bool,
+pub(super) struct Target {
+    pub(super) name: &'static str,
+    pub(super) content: String,
+    pub(super) private: bool,
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
@@ -88,7 +88,7 @@ fn targets(args: &Args) -> Result<Vec<Target>, Box<Problem>> {
 }
 
 /// Looks first, so that nothing is written where something stands in the way.
-fn write_all(dir: &Path, targets: &[Target]) -> Result<(), Box<Problem>> {
+pub(super) fn write_all(dir: &Path, targets: &[Target]) -> Result<(), Box<Problem>> {
     for target in targets {
         let path = dir.join(target.name);
         if path.symlink_metadata().is_ok() {

@@ -1,5 +1,7 @@
 //! The composition root: configuration → world → listeners → workers → signals → drain.
 
+mod echo;
+
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -36,6 +38,7 @@ pub struct Prepared {
     reloader: Reloader,
     live: Arc<Live>,
     warnings: Problems,
+    echo: Option<std::net::TcpListener>,
 }
 
 /// Why the process cannot serve although its files are right.
@@ -71,7 +74,13 @@ impl Prepared {
         let metrics = Metrics::new();
         let (reloader, world, warnings) = Reloader::first(files, &metrics)?;
         let live = Live::new(world, metrics, clock::now());
-        Ok(Self { reloader, live, warnings })
+        Ok(Self { reloader, live, warnings, echo: None })
+    }
+
+    /// Serves an API that echoes what it was sent, too: something to try things with.
+    #[must_use]
+    pub fn with_echo(self, listener: std::net::TcpListener) -> Self {
+        Self { echo: Some(listener), ..self }
     }
 
     /// What is unwise but not wrong.
@@ -97,7 +106,7 @@ pub struct Addresses {
 /// # Errors
 /// When an address or something of the system cannot be had, or a worker ended by itself.
 pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
-    let Prepared { reloader, live, warnings } = prepared;
+    let Prepared { reloader, live, warnings, echo } = prepared;
     observe::log::count_panics(Arc::clone(live.metrics()));
     for warning in warnings.iter() {
         tracing::warn!("{}", warning.line());
@@ -121,6 +130,10 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         };
         if let Some(listener) = admin {
             tokio::task::spawn_local(admin::serve(listener, state, async { drop(ended.await) }));
+        }
+        if let Some(listener) = echo {
+            listener.set_nonblocking(true)?;
+            tokio::task::spawn_local(echo::serve(TcpListener::from_std(listener)?));
         }
         live.serving();
         let addresses = Addresses { https, http, admin: admin_address };
