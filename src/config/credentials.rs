@@ -75,11 +75,16 @@ fn carrier(section: &mut Section<'_, '_>) -> Option<HeaderName> {
     header(section, "header", &at)
 }
 
+/// Quotes and backslashes as they are, what cannot be seen as an escape.
+fn printable(c: char) -> String {
+    if c.is_ascii_graphic() { c.to_string() } else { c.escape_debug().to_string() }
+}
+
 fn realm(section: &mut Section<'_, '_>) -> Option<Box<str>> {
     let At { value, span } = section.string("realm")?;
     let fits = |c: char| (c.is_ascii_graphic() || c == ' ') && c != '"' && c != '\\';
     if let Some(c) = value.chars().find(|c| !fits(*c)) {
-        let message = format!("`{}` cannot stand in a realm", c.escape_debug());
+        let message = format!("`{}` cannot stand in a realm", printable(c));
         section.wrong(&span, message, "write visible ASCII without quotes and backslashes");
         return None;
     }

@@ -61,7 +61,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Listen {
         trusted_proxies: Vec::new(),
     };
     let Some(table) = root.table("listen") else {
-        root.missing_table("listen");
+        root.missing_table("listen", "`https = \"0.0.0.0:8443\"`");
         return listen;
     };
     let mut section = root.enter("[listen]", table);

@@ -121,6 +121,11 @@ pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
     let mut problems = Problems::default();
     files.name(path);
     let (config, keys) = match Source::read(path) {
+        Ok(source) if source.text.trim().is_empty() && overrides.is_empty() => {
+            let message = format!("`{}` is empty", source.name);
+            problems.push(Problem::new(message).help("`keygate init` writes one to start from"));
+            (None, None)
+        }
         Ok(source) => {
             let source = overrides::attach(source, overrides);
             read(&source, &mut files, &mut problems, now)
@@ -189,3 +194,6 @@ fn warn_of_oracle(root: &mut Section<'_, '_>, account_from: &Span, answers: &Ans
         root.warn(account_from, message, help);
     }
 }
+
+#[cfg(test)]
+mod tests;

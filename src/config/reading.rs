@@ -11,7 +11,6 @@ use crate::source::At;
 use crate::source::Section;
 use crate::source::Span;
 use crate::source::Value;
-use crate::source::nearest;
 
 /// Notes what is wrong with a text, or gives what it says.
 pub(super) fn judge<T>(
@@ -71,14 +70,8 @@ pub(super) fn choice<T: Copy>(
     if let Some((_, chosen)) = choices.iter().find(|(word, _)| *word == value) {
         return Some(*chosen);
     }
-    let words = choices.iter().map(|(word, _)| *word);
-    let help = match nearest(&value, words.clone()) {
-        Some(word) => format!("did you mean `{word}`?"),
-        None => {
-            let words: Vec<_> = words.map(|word| format!("`{word}`")).collect();
-            format!("write one of {}", words.join(", "))
-        }
-    };
+    let words: Vec<_> = choices.iter().map(|(word, _)| format!("`{word}`")).collect();
+    let help = format!("write one of {}", words.join(", "));
     section.wrong(&span, format!("`{name}` cannot be `{}`", value.escape_debug()), help);
     None
 }

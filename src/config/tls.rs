@@ -46,7 +46,7 @@ pub(super) fn read(
 ) -> Option<Tls> {
     let Some(table) = root.table("tls") else {
         if needed {
-            root.missing_table("tls");
+            root.missing_table("tls", "`certificate` and `private_key`");
         }
         return None;
     };

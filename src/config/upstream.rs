@@ -79,7 +79,7 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 
 pub(super) fn read(root: &mut Section<'_, '_>, files: &mut Files) -> Option<Upstream> {
     let Some(table) = root.table("upstream") else {
-        root.missing_table("upstream");
+        root.missing_table("upstream", "`url`");
         return None;
     };
     let mut section = root.enter("[upstream]", table);

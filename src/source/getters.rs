@@ -91,8 +91,8 @@ impl<'t> Section<'t, '_> {
         let span = at.span.clone();
         match at.value {
             Value::Array(elements) => Some(self.elements(name, elements, span)),
-            Value::String(_) => {
-                let one = self.as_string(name, at)?;
+            value if self.source().is_appended(&span) || matches!(value, Value::String(_)) => {
+                let one = self.as_string(name, At { value, span: span.clone() })?;
                 Some(At { value: vec![one], span })
             }
             value => self.mistyped(name, &At { value, span }, "a string or a list of strings"),
@@ -162,6 +162,7 @@ impl<'t> Section<'t, '_> {
             (Value::String(text), "`true` or `false`") if text == "true" || text == "false" => {
                 format!("remove the quotes: `{text}`")
             }
+            (_, "a table") => "write a table, like `{ name = … }`".into(),
             _ => format!("write {wanted}"),
         };
         self.wrong(&at.span, format!("`{name}` wants {wanted}, this is {found}"), help);
@@ -245,7 +246,7 @@ mod tests {
                 "f:4:5: `d` wants a date or time without quotes, like `2027-02-20T10:00:00Z`, this is a string (write a date or time without quotes, like `2027-02-20T10:00:00Z`)",
                 "f:5:6: `e` wants a list of strings, this is an integer (write a list of strings)",
                 "f:6:5: `f` wants a string or a list of strings, this is a table (write a string or a list of strings)",
-                "f:7:5: `g` wants a table, this is an integer (write a table)",
+                "f:7:5: `g` wants a table, this is an integer (write a table, like `{ name = … }`)",
                 "f:8:5: `h` is too large (write a smaller number)",
                 "f:9:5: `i` wants a list of tables, this is an integer (begin each one with `[[i]]`)",
             ]

@@ -1,8 +1,10 @@
 //! A line of a file as a report may show it: no secret reaches a log because the line that it
 //! stands in has a mistake.
 
+use std::borrow::Cow;
+
 /// Fields that would hold a secret if somebody wrote one into a file where none belongs.
-const SECRET: [&str; 7] = ["api_key", "key", "password", "pepper", "salt", "secret", "token"];
+const SECRET: [&str; 5] = ["api_key", "password", "pepper", "salt", "secret"];
 
 /// Whether a value of this field may be shown.
 pub(super) fn shows(field: &str, shown: Option<&[&str]>) -> bool {
@@ -19,7 +21,7 @@ pub(super) fn mask(line: &str, shown: Option<&[&str]>) -> String {
             None => shown.is_none() || part.text.trim_start().starts_with('['),
         };
         match (show, part.field) {
-            (true, _) => masked.push_str(part.text),
+            (true, _) => masked.push_str(&without_password(part.text)),
             (false, Some(_)) => {
                 let (name, value) = part.text.split_at(part.value);
                 masked.push_str(name);
@@ -29,6 +31,20 @@ pub(super) fn mask(line: &str, shown: Option<&[&str]>) -> String {
         }
     }
     masked
+}
+
+/// A url without what stands in it before an `@`.
+fn without_password(text: &str) -> Cow<'_, str> {
+    let start = text.find("://").map(|at| at + 3);
+    let password = start.and_then(|start| Some(start..start + text.get(start..)?.rfind('@')?));
+    match password.and_then(|range| Some((text.get(range.clone())?, range))) {
+        Some((secret, range)) => {
+            let mut text = text.to_owned();
+            text.replace_range(range, &stars(secret));
+            Cow::Owned(text)
+        }
+        None => Cow::Borrowed(text),
+    }
 }
 
 fn stars(text: &str) -> String {
@@ -135,5 +151,6 @@ mod tests {
         assert_eq!(mask(r#"pepper = "s3""#, None), r#"pepper = "**""#);
         assert_eq!(mask("keys.pepper=s3", None), "keys.pepper=**");
         assert_eq!(mask(r#"https = "a:1""#, None), r#"https = "a:1""#);
+        assert_eq!(mask(r#"url = "http://u:p@4@h/""#, None), r#"url = "http://*:*@*@h/""#);
     }
 }

@@ -157,7 +157,10 @@ impl<'t> Section<'t, '_> {
 
     /// A member that this version does not have: an error unless it is absent or `false`.
     pub fn unsupported(&mut self, name: &'static str) {
-        if let Some((key, at)) = self.take_entry(name)
+        let taken = self.take_entry(name);
+        // Nobody who mistypes another name is sent here.
+        self.asked.pop();
+        if let Some((key, at)) = taken
             && !matches!(at.value, Value::Boolean(false))
         {
             self.wrong(&key, format!("`{name}` is not supported by this version"), "remove it");
@@ -177,9 +180,9 @@ impl<'t> Section<'t, '_> {
     }
 
     /// Notes that a table without which nothing can be done is not there.
-    pub fn missing_table(&mut self, name: &str) {
+    pub fn missing_table(&mut self, name: &str, with: &str) {
         if !self.damaged {
-            let help = format!("add a section `[{name}]`");
+            let help = format!("add a section `[{name}]` with {with}");
             self.wrong(&self.span.clone(), format!("`[{name}]` is missing"), help);
         }
     }
@@ -224,8 +227,8 @@ fn quoted(label: &str) -> String {
 }
 
 fn listed(names: &[&str]) -> String {
-    let mut names: Vec<_> = names.iter().map(|name| format!("`{name}`")).collect();
-    names.sort();
+    let mut names = names.to_vec();
+    names.sort_unstable();
     names.dedup();
-    names.join(", ")
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }

@@ -14,6 +14,9 @@ pub(super) fn report(source: &Source, errors: &[Error], problems: &mut Problems)
     // A list that is never closed takes the rest of the file for its elements: one mistake.
     let unclosed = errors.iter().any(|error| error.message().starts_with("unclosed array"));
     let mut in_list = false;
+    // They come in the order in which they were found, not in that of the text.
+    let mut errors: Vec<_> = errors.iter().collect();
+    errors.sort_by_key(|error| error.span().map(|span| span.start));
     for error in errors {
         let span = error.span().unwrap_or(0..0);
         let line = whole_lines(&source.text, &span);
@@ -28,16 +31,28 @@ pub(super) fn report(source: &Source, errors: &[Error], problems: &mut Problems)
     lines
 }
 
+/// What the parser makes of a text without quotes, by what it begins with.
+const QUOTES: [&str; 6] = [
+    "string values must be quoted",
+    "invalid boolean",
+    "invalid date-time",
+    "invalid float",
+    "invalid integer number",
+    "invalid mantissa",
+];
+
 fn describe(source: &Source, span: Span, message: &str, in_list: bool) -> Problem {
     let problem = Problem::at(source, span, message);
     match message {
         _ if in_list => problem.help("close the list before this with `]`"),
-        _ if message.starts_with("string values must be quoted") => {
+        _ if QUOTES.iter().any(|start| message.starts_with(start)) => {
             problem.help("put the value in quotes")
         }
         _ if message.starts_with("duplicate key") => {
-            problem.help("it stands twice: keep one of them")
+            Problem { message: "this name stands twice in its table".to_owned(), ..problem }
+                .help("keep one of them")
         }
+        _ if message.starts_with("invalid basic string") => problem.help("close it with `\"`"),
         _ if message.starts_with("key with no value") => problem.help("write `name = value`"),
         _ => problem,
     }
