@@ -22,6 +22,9 @@ use std::process::ExitCode;
 use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
+use clap::error::ContextKind;
+use clap::error::ContextValue;
+use clap::error::ErrorKind;
 
 /// Sits in front of an API you already have, terminates TLS, lets in only requests that carry a key
 /// you issued, and tells the API which account is calling and what it may do.
@@ -52,12 +55,27 @@ enum Command {
 pub fn main() -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => cli.command.run(),
-        Err(error) => {
-            // Help that cannot be printed has no reader to tell it to.
-            let _ = error.print();
-            ExitCode::from(if error.use_stderr() { 2 } else { 0 })
-        }
+        Err(error) => misused(&error),
     }
+}
+
+/// Prints what is wrong with the arguments, or the help that was asked for.
+fn misused(error: &clap::Error) -> ExitCode {
+    let stray = match (error.kind(), error.get(ContextKind::InvalidArg)) {
+        (ErrorKind::UnknownArgument, Some(ContextValue::String(word))) => Some(word),
+        _ => None,
+    };
+    match stray.filter(|word| !word.starts_with('-')) {
+        // It may be a key, which must not be repeated where it can be recorded.
+        Some(word) => {
+            let text = error.to_string().replace(word.as_str(), "…");
+            print::note(text.trim_end());
+            print::note("Secrets are never taken as arguments; a key is read on stdin.");
+        }
+        // Help that cannot be printed has no reader to tell it to.
+        None => drop(error.print()),
+    }
+    ExitCode::from(if error.use_stderr() { 2 } else { 0 })
 }
 
 impl Command {

@@ -6,8 +6,6 @@ use jiff::SignedDuration;
 use jiff::Span;
 use jiff::SpanRelativeTo;
 use jiff::Timestamp;
-use jiff::civil;
-use jiff::tz;
 
 use crate::keys::Access;
 use crate::keys::Kind;
@@ -84,17 +82,7 @@ pub(crate) fn expiry(text: &str) -> Result<Expiry, String> {
                 .to_owned()
         });
     }
-    if let Ok(instant) = text.parse::<Timestamp>() {
-        return Ok(Expiry::At(instant));
-    }
-    if let Ok(date) = civil::Date::strptime("%Y-%m-%d", text) {
-        let midnight = date.to_datetime(civil::Time::midnight());
-        return tz::Offset::UTC.to_timestamp(midnight).map(Expiry::At).map_err(|e| e.to_string());
-    }
-    if text.parse::<civil::DateTime>().is_ok() {
-        return Err(format!("in which time zone is that? add `Z` if it is UTC: `{text}Z`"));
-    }
-    Err("write a date like `2027-02-20` or a time like `2027-02-20T10:00:00Z`".to_owned())
+    file::parse_instant(text).map(Expiry::At).map_err(|error| error.to_string())
 }
 
 pub(crate) fn name(text: &str) -> Result<Name, String> {

@@ -5,6 +5,7 @@
 mod digest;
 pub mod edit;
 pub mod file;
+pub mod import;
 mod record;
 mod table;
 mod token;

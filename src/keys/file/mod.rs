@@ -11,6 +11,8 @@ mod key;
 mod time;
 
 pub use field::parse_network;
+pub use time::InstantError;
+pub use time::parse_instant;
 
 use super::digest::Digester;
 use super::record::Account;

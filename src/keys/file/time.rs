@@ -3,11 +3,39 @@
 use jiff::Timestamp;
 use jiff::civil;
 use jiff::tz;
+use thiserror::Error;
 use toml::value::Datetime;
 use toml::value::Offset;
 
 use crate::source::Section;
 use crate::source::Span;
+
+/// Why a text is no instant.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum InstantError {
+    /// A time of nowhere.
+    #[error("it does not say in which time zone its time is: add `Z` if it is UTC")]
+    Offset,
+    /// Anything else.
+    #[error("it is neither a date like `2027-02-20` nor a time like `2027-02-20T10:00:00Z`")]
+    Form,
+}
+
+/// Reads a time with its offset (RFC 3339), or a date, which means its beginning in UTC.
+///
+/// # Errors
+/// When it is neither.
+pub fn parse_instant(text: &str) -> Result<Timestamp, InstantError> {
+    if let Ok(instant) = text.parse() {
+        return Ok(instant);
+    }
+    if let Ok(date) = civil::Date::strptime("%Y-%m-%d", text) {
+        let midnight = date.to_datetime(civil::Time::midnight());
+        return tz::Offset::UTC.to_timestamp(midnight).map_err(|_| InstantError::Form);
+    }
+    let floating = text.parse::<civil::DateTime>().is_ok();
+    Err(if floating { InstantError::Offset } else { InstantError::Form })
+}
 
 /// An instant: a time with its offset, or a date, which means its beginning in UTC.
 pub(super) fn instant(section: &mut Section<'_, '_>, field: &'static str) -> Option<Timestamp> {
