@@ -88,12 +88,16 @@ pub fn load_keys(keys: &Keys, before: Option<&Revoked>) -> Keyring {
         sources.push(source);
     }
     let keys = digester.and_then(|digester| {
-        // A record that could not be read would be missed by every key of its account.
-        if problems.fatal() {
-            return None;
-        }
-        let table = builder.build().map_err(|errors| report(&errors, &sources, &mut problems));
-        Some(LoadedKeys { table: Arc::new(table.ok()?), digester, digest: contents.digest() })
+        let incomplete = problems.fatal();
+        let table = builder.build().map_err(|mut errors| {
+            // An account that could not be read is not one that is missing.
+            errors.retain(|error| {
+                !(incomplete && matches!(error, TableError::UnknownAccount { .. }))
+            });
+            report(&errors, &sources, &mut problems);
+        });
+        let table = table.ok().filter(|_| !incomplete)?;
+        Some(LoadedKeys { table: Arc::new(table), digester, digest: contents.digest() })
     });
     Keyring { keys, problems, revocations, revoked, files }
 }

@@ -60,6 +60,8 @@ impl Metrics {
             workers: Mutex::default(),
             labels: Mutex::new(Labels::new()),
         };
+        // What runs has loaded: until a reload fails, nothing is wrong.
+        shared.process.last_reload_successful.store(1, Relaxed);
         Arc::new(Self { shared: Arc::new(shared) })
     }
 

@@ -59,7 +59,7 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr, k
     match kind {
         ListenerKind::Https => secure(worker, stream, peer).await,
         ListenerKind::Http | ListenerKind::Admin => {
-            if let Some(begun) = Begun::read(stream, 1).await {
+            if let Some(begun) = Begun::read(&worker, stream, 1).await {
                 http1(worker, begun, peer, Transport::Plain).await;
             }
         }
@@ -69,14 +69,14 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr, k
 async fn secure(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr) {
     let Some(config) = worker.world().tls().cloned() else { return };
     let handshake = TlsAcceptor::from(config).accept(stream);
-    let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await else { return };
+    let Some(Ok(stream)) = in_time(&worker, HANDSHAKE, handshake).await else { return };
     let (socket, session) = stream.get_ref();
     // A client without TCP_NODELAY holds its first request back until its last flight is
     // acknowledged; the system would take 40 ms to do that by itself.
     let _ = socket2::SockRef::from(socket).set_tcp_quickack(true);
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let least = if is_http2 { PREFACE } else { 1 };
-    let Some(begun) = Begun::read(stream, least).await else { return };
+    let Some(begun) = Begun::read(&worker, stream, least).await else { return };
     match is_http2 {
         true => http2(worker, begun, peer).await,
         false => http1(worker, begun, peer, Transport::Tls).await,
@@ -187,6 +187,19 @@ impl Origin {
     }
 }
 
+/// Waits for what a client does first, but not long once the drain has begun.
+async fn in_time<T>(worker: &Worker, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+    let late = async {
+        worker.draining().await;
+        tokio::time::sleep(LATE_START).await;
+    };
+    tokio::select! {
+        biased;
+        done = tokio::time::timeout(limit, work) => done.ok(),
+        () = late => None,
+    }
+}
+
 /// A connection whose first bytes have been read, and are read again.
 struct Begun<T> {
     first: [u8; PREFACE],
@@ -197,7 +210,7 @@ struct Begun<T> {
 
 impl<T: AsyncRead + Unpin> Begun<T> {
     /// Waits for the first bytes, at least so many; `None` when they do not come in time.
-    async fn read(mut io: T, least: usize) -> Option<Self> {
+    async fn read(worker: &Worker, mut io: T, least: usize) -> Option<Self> {
         let mut first = [0; PREFACE];
         let mut to = 0;
         let reading = async {
@@ -209,7 +222,7 @@ impl<T: AsyncRead + Unpin> Begun<T> {
             }
             Some(())
         };
-        tokio::time::timeout(FIRST_BYTES, reading).await.ok()??;
+        in_time(worker, FIRST_BYTES, reading).await??;
         Some(Self { first, from: 0, to, io })
     }
 }

@@ -126,6 +126,9 @@ impl Exchange {
             bearer: self.bearer,
         };
         let mut response = refuse::refuse(denial, self.world.snapshot().answers(), &refused);
+        if self.method == Method::HEAD {
+            refuse::leave_body_away(&mut response);
+        }
         if close && self.version < Version::HTTP_2 {
             refuse::close(&mut response);
         }

@@ -61,6 +61,14 @@ pub(super) fn must_close(denial: Denial, parts: &Parts, body: &Incoming) -> bool
         || length.is_some_and(|length| length > MOST_DRAINED)
 }
 
+/// Says of an answer to HEAD how long its body would be, without it (RFC 9110, section 9.3.2):
+/// over HTTP/2 nobody else leaves it away.
+pub(super) fn leave_body_away(response: &mut Response<ResponseBody>) {
+    let length = response.body().size_hint().exact().unwrap_or_default();
+    response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
+    *response.body_mut() = ResponseBody::Own(None);
+}
+
 /// Says that the connection ends with this answer.
 pub(super) fn close(response: &mut Response<ResponseBody>) {
     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));

@@ -102,7 +102,8 @@ fn trailers_pass_both_ways() {
     assert_eq!(values(&response.trailers, "x-sum"), ["2"]);
 
     let client = sidecar.http2();
-    let mut stream = client.open("POST", "/", &[&bearer(WRITE), "te: trailers"], false);
+    let mut stream =
+        client.open("POST", "/", &[&bearer(WRITE), "te: trailers", "trailer: x-check"], false);
     stream.send(b"abc", false);
     stream.send_trailers(&["x-check: 2"]);
     let response = stream.response();

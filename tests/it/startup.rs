@@ -38,11 +38,12 @@ fn three_mistakes_in_the_config_are_told_at_once() {
 
 #[test]
 fn mistakes_in_config_and_keys_are_told_together() {
-    let keys =
-        usual_keys() + "[[key]]\nid = \"lost\"\naccount = \"acmee\"\ndigest = \"sha256:00\"\n";
+    let keys = usual_keys()
+        + "[[key]]\nid = \"lost\"\naccount = \"acme\"\ndigest = \"sha256:00\"\n"
+        + &key("again", "acme", READ, "");
     refused(
         &setup().config("[drain]\ntimeout = \"soon\"\n").keys(keys),
-        &["keygate.toml:", "soon", "keys.toml:", "acmee"],
+        &["keygate.toml:", "soon", "keys.toml:", "64", "`again`"],
     );
 }
 
@@ -74,7 +75,7 @@ fn a_key_of_an_unknown_account_is_refused_with_the_nearest() {
 fn a_bad_date_is_refused() {
     for (date, part) in [
         ("2026-13-01T00:00:00Z", "keys.toml:"),
-        ("2026-12-01T00:00:00", "offset"),
+        ("2026-12-01T00:00:00", "time zone"),
         ("\"soon\"", "expires"),
     ] {
         let lines = format!("expires = {date}");
@@ -180,7 +181,7 @@ fn a_port_in_use_is_refused_by_name() {
     let address = taken.local_addr().unwrap().to_string();
     for name in ["https", "http", "admin"] {
         let setup = setup().listen(&format!("{name} = {address:?}"));
-        refused(&setup, &[&address, &format!("listen.{name}")]);
+        refused(&setup, &[&address, "in use"]);
     }
 }
 
@@ -232,7 +233,8 @@ fn plain_http_behind_a_trusted_proxy_counts_by_what_it_says() {
     client.get("/", &[&bearer(READ)]).refused(401, "insecure_transport");
     let both = ["X-Forwarded-Proto: https", "X-Forwarded-Proto: http"];
     client.get("/", &[&both[..], &[&bearer(READ)]].concat()).refused(401, "insecure_transport");
-    let untrusting = Setup::before(&origin).listen("http_accepts = \"forwarded-https\"");
+    let elsewhere = "http_accepts = \"forwarded-https\"\ntrusted_proxies = [\"10.0.0.0/8\"]";
+    let untrusting = Setup::before(&origin).listen(elsewhere);
     let sidecar = Sidecar::start(&untrusting);
     sidecar
         .plain()

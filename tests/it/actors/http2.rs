@@ -150,11 +150,13 @@ impl Stream {
     /// The next bytes of the answer's body; `None` at its end.
     pub(crate) fn piece(&mut self) -> Result<Option<Bytes>, h2::Error> {
         let incoming = self.incoming.as_mut().expect("a head first");
-        let piece = wait("body", incoming.data()).transpose()?;
-        if let Some(piece) = &piece {
+        loop {
+            let Some(piece) = wait("body", incoming.data()).transpose()? else { return Ok(None) };
             incoming.flow_control().release_capacity(piece.len())?;
+            if !piece.is_empty() {
+                return Ok(Some(piece));
+            }
         }
-        Ok(piece)
     }
 
     /// The rest of the answer.

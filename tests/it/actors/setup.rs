@@ -1,6 +1,7 @@
 //! What the program is given: a directory with its files.
 
 use std::fmt::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use sha2::{Digest as _, Sha256};
@@ -30,14 +31,15 @@ impl Setup {
         Self { upstream: format!("url = {url:?}\n"), ..Self::default() }
     }
 
-    /// A whole config file; addresses, upstream and certificate come as `--set`.
+    /// A whole config file; addresses, upstream and certificate come as `--set`, in which `{dir}`
+    /// stands for the directory.
     pub(crate) fn whole(config: &str, origin: &Origin) -> Self {
         let sets = [
             "listen.https=127.0.0.1:0",
             "listen.http=127.0.0.1:0",
             "listen.admin=127.0.0.1:0",
-            "tls.certificate=server.crt",
-            "tls.private_key=server.key",
+            "tls.certificate={dir}/server.crt",
+            "tls.private_key={dir}/server.key",
             &format!("upstream.url={}", origin.url),
         ];
         let sets = sets.map(str::to_owned).to_vec();
@@ -96,7 +98,8 @@ impl Setup {
         let write = |name: &str, content: &[u8]| {
             let path = directory.join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-            std::fs::write(path, content).unwrap();
+            std::fs::write(&path, content).unwrap();
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600)).unwrap();
         };
         write("server.crt", identity.certificate.as_bytes());
         write("server.key", identity.key.as_bytes());

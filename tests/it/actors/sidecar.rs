@@ -118,7 +118,7 @@ impl Sidecar {
             .filter(|(series, _)| series.split('{').next() == Some(name))
             .filter(|(series, _)| labels.iter().all(|label| series.contains(label)))
             .map(|(_, value)| value.parse::<f64>().unwrap())
-            .sum()
+            .fold(0.0, |sum, value| sum + value)
     }
 
     /// How many requests were refused with a reason so far.
@@ -184,8 +184,9 @@ pub(crate) fn refuses(setup: &Setup, spoil: impl FnOnce(&TempDir)) -> (Option<i3
 fn command(directory: &TempDir, setup: &Setup) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
     command.arg("run").arg("--config").arg(directory.path().join("keygate.toml"));
+    let path = directory.path().display().to_string();
     for assignment in &setup.sets {
-        command.arg("--set").arg(assignment);
+        command.arg("--set").arg(assignment.replace("{dir}", &path));
     }
     // Not the test's directory: relative paths must not depend on where the program was started.
     command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::piped());
