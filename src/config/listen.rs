@@ -81,7 +81,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Listen {
         let span = section.span();
         let message = "`http_accepts` is `forwarded-https`, but `trusted_proxies` is empty, so that \
                        no request will be accepted";
-        section.wrong(&span, message, "list the addresses of your proxies in `trusted_proxies`");
+        section.warn(&span, message, "list the addresses of your proxies in `trusted_proxies`");
     }
     listen
 }

@@ -236,10 +236,8 @@ impl Stream {
         if let Some(data) = frame.data_ref() {
             self.guards.record.sent(data.len() as u64);
         }
-        if let Some(trailers) = frame.trailers_mut() {
-            strip_hop_by_hop(trailers);
-        }
-        if self.inner.is_end_stream() {
+        let last = frame.trailers_mut().map(strip_hop_by_hop).is_some();
+        if last || self.inner.is_end_stream() {
             self.finish();
         }
         frame

@@ -15,10 +15,12 @@ const BACKLOG: i32 = 4096;
 
 /// Why an address cannot be listened on.
 #[derive(Debug, Error)]
-#[error("cannot listen on {address}: {}", reason(.error))]
+#[error("cannot listen on {address} for `{setting}`: {}", reason(.error))]
 pub struct ListenError {
     /// The address.
     pub address: SocketAddr,
+    /// Which setting names it.
+    pub setting: &'static str,
     /// What the system says.
     pub error: io::Error,
 }
@@ -49,11 +51,13 @@ impl Bound {
         let https = listen.https.iter().map(|address| (*address, ListenerKind::Https));
         let http = listen.http.iter().map(|address| (*address, ListenerKind::Http));
         for (mut address, kind) in https.chain(http) {
-            let fail = |error| ListenError { address, error };
+            let setting = if kind == ListenerKind::Https { "listen.https" } else { "listen.http" };
+            let wanted = address;
+            let fail = |error| ListenError { address: wanted, setting, error };
             claim(address).map_err(fail)?;
             for worker in &mut bound {
-                let listener = open(address).map_err(|error| ListenError { address, error })?;
-                address = listener.local_addr().map_err(|error| ListenError { address, error })?;
+                let listener = open(address).map_err(fail)?;
+                address = listener.local_addr().map_err(fail)?;
                 worker.listeners.push((listener, kind));
             }
         }
