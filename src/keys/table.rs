@@ -69,6 +69,9 @@ pub enum TableError {
     },
 }
 
+/// How many errors come with the name that was probably meant.
+const HINTED: usize = 100;
+
 /// Collects accounts and records of all files.
 #[derive(Debug, Default)]
 pub struct KeyTableBuilder {
@@ -124,10 +127,13 @@ impl KeyTableBuilder {
                 }
             }
             account_of.push(accounts.get(&record.account).copied().unwrap_or_else(|| {
+                // Looking for what was meant takes a walk over all accounts: not for every record.
+                let wanted = errors.len() < HINTED;
+                let known = self.accounts.iter().filter(|_| wanted).map(|account| &account.id);
                 errors.push(TableError::UnknownAccount {
                     id: record.id.clone(),
                     account: record.account.clone(),
-                    nearest: nearest(&record.account, self.accounts.iter().map(|a| &a.id)),
+                    nearest: nearest(&record.account, known),
                     origin: record.origin.clone(),
                 });
                 0

@@ -150,7 +150,9 @@ impl Pass {
         // Looked at first: a change while we read is seen at the next poll.
         let before = (Fingerprint::of(known), fingerprint::contents(known));
         let loaded = config::load(&files.config, &files.overrides, clock::now());
-        let keys = loaded.keys.as_ref().or(in_force.map(|config| &config.keys));
+        // A file that does not load may have lost the names of the key files with the rest.
+        let known_good = loaded.config.as_ref().or(in_force).map(|config| &config.keys);
+        let keys = known_good.or(loaded.keys.as_ref());
         let mut keyring = keys.map(|keys| config::load_keys(keys, revocations));
         let mut problems = loaded.problems;
         let mut watched = loaded.files;
