@@ -171,7 +171,7 @@ impl Pass {
 }
 
 fn log(problems: &Problems) {
-    for problem in problems.iter() {
+    for problem in problems.reported() {
         match problem.warning {
             true => tracing::warn!("{}", problem.line()),
             false => tracing::error!("{}", problem.line()),

@@ -38,7 +38,13 @@ impl Problems {
     /// One line each, for a log: `path:line:column: message (help)`.
     #[must_use]
     pub fn lines(&self) -> Vec<String> {
-        self.sorted().iter().take(MOST).map(|problem| problem.line()).collect()
+        self.reported().map(Problem::line).collect()
+    }
+
+    /// Those that a report shows, errors first: a place takes reading its text, so that not every
+    /// one of a million can be shown.
+    pub fn reported(&self) -> impl Iterator<Item = &Problem> {
+        self.sorted().into_iter().take(MOST)
     }
 
     /// `2 errors, 1 warning`, for a summary; empty when there is nothing.
