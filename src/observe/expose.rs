@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::cells::{Cell, HistogramSum, WorkerCells};
-use super::label::{ListenerKind, UpstreamError};
+use super::label::{ListenerKind, UNROUTED, UpstreamError};
 use super::log;
 use super::metrics::Shared;
 use super::record::{Fate, fates, labels, slot};
@@ -129,7 +129,8 @@ impl Sum {
                 let count = sum.get(slot(fate)).copied().unwrap_or(0);
                 let (outcome, reason) = labels(fate);
                 // A series for each reason on each route would be a hundred zeros a route.
-                if count > 0 || fate == Some(Fate::Forwarded) {
+                let expected = fate == Some(Fate::Forwarded) && *route != *UNROUTED;
+                if count > 0 || expected {
                     let set =
                         [("route", &*route), ("outcome", outcome.as_str()), ("reason", reason)];
                     counter(&mut family.encode_family(&set)?, count)?;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 /// How many distinct routes are told apart; all later ones are counted as [`OTHER`].
 pub(super) const MOST_ROUTES: usize = 4096;
+/// The label of [`RouteId::NONE`].
+pub(super) const UNROUTED: &str = "none";
 pub(super) const OTHER: &str = "other";
 
 /// A route's label, registered. Labels are never forgotten: a counter that went backwards would
@@ -107,7 +109,7 @@ pub(super) struct Labels {
 impl Labels {
     pub(super) fn new() -> Self {
         let mut labels = Self { list: Vec::new(), ids: HashMap::new() };
-        labels.add("none");
+        labels.add(UNROUTED);
         labels.add(OTHER);
         labels
     }
