@@ -236,6 +236,10 @@ fn settings(place: &Place) -> Result<(Keys, bool), Problems> {
 /// key can be revoked while the certificate is missing.
 fn is_about_keys(problem: &Problem) -> bool {
     let Some((source, span)) = &problem.place else { return false };
+    if span.is_empty() {
+        // Something is missing from the file as a whole.
+        return false;
+    }
     let end = source.text.get(span.start..).and_then(|rest| rest.find('\n'));
     let end = end.map_or(source.text.len(), |line| span.start + line);
     let before = source.text.get(..end).unwrap_or_default();

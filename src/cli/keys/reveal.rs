@@ -43,7 +43,7 @@ pub(super) fn reveal(key: &str, hold: Duration) -> io::Result<()> {
             }
             let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
             if last.replace(seconds) != Some(seconds) {
-                print(&format!("{ERASE_LINE}wiped in {seconds} s, or when you press Enter"))?;
+                count_down(seconds)?;
             }
             tokio::select! {
                 () = tokio::time::sleep(GLANCE.min(left)) => {}
@@ -52,6 +52,13 @@ pub(super) fn reveal(key: &str, hold: Duration) -> io::Result<()> {
         }
         shown.wipe()
     })
+}
+
+/// On one line, however narrow the terminal is.
+fn count_down(seconds: u64) -> io::Result<()> {
+    let text = format!("wiped in {seconds} s, or when you press Enter");
+    let room = terminal::width(io::stdout()).saturating_sub(1);
+    print(&format!("{ERASE_LINE}{}", text.chars().take(room).collect::<String>()))
 }
 
 /// A key that is on the screen. Dropping it wipes it.

@@ -36,6 +36,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
             }
             path.to_owned()
         }
+        Err(problems) if ring.keys().any(|record| record.id == args.id) => return Err(problems),
         // Its record may be one that cannot be read, and can be marked all the same.
         Err(problems) => {
             let file = ring.files.iter().find(|file| {

@@ -1,0 +1,93 @@
+//! Which files, which prefix, which digests: what `keygate.toml` says of keys.
+
+use super::home::Home;
+
+#[test]
+fn the_configuration_says_where_keys_are_and_how_they_look() {
+    let home = Home::empty();
+    home.write("conf/keygate.toml", "[keys]\nprefix = \"acme\"\ndefault_access = \"write\"\n");
+    let config = ["--config", "conf/keygate.toml"];
+    home.run(&[&["accounts", "create", "a"], &config[..]].concat()).done();
+    let key = home.run(&[&["keys", "create", "--account", "a"], &config[..]].concat()).done();
+    assert!(key.starts_with("acme_"), "{key}");
+    assert!(home.path("conf/keys.toml").exists());
+    let said = home.run_with(&[&["keys", "verify", "--json"], &config[..]].concat(), &key).json();
+    assert_eq!(said["access"], "write");
+    // What is wrong elsewhere in a configuration does not keep a key from being revoked.
+    let id = said["id"].as_str().unwrap();
+    home.run(&[&["keys", "revoke", id], &config[..]].concat()).done();
+}
+
+#[test]
+fn a_mistake_in_keys_stops_everything() {
+    let home = Home::empty();
+    home.write("keygate.toml", "[keys]\npeper_file = \"pepper\"\n");
+    let error = home.run(&["accounts", "create", "a"]).refused();
+    assert!(error.contains("unknown field `peper_file`"), "{error}");
+    assert!(!home.path("keys.toml").exists());
+}
+
+#[test]
+fn without_a_configuration_it_says_what_to_do() {
+    let error = Home::empty().run(&["keys", "list"]).refused();
+    assert!(error.contains("`keygate.toml` does not exist"), "{error}");
+}
+
+#[test]
+fn with_a_pepper_digests_are_keyed() {
+    let home = Home::empty();
+    home.write("keygate.toml", "[keys]\npepper_file = \"pepper\"\n");
+    home.write("pepper", "0123456789abcdef0123456789abcdef\n");
+    home.run(&["accounts", "create", "a"]).done();
+    let key = home.run(&["keys", "create", "--account", "a"]).done();
+    assert!(home.text().contains("digest = \"hmac-sha256:"));
+    home.run_with(&["keys", "verify"], &key).done();
+    home.write("pepper", "another-pepper-another-pepper\n");
+    assert_eq!(home.run_with(&["keys", "verify"], &key).code, 1);
+}
+
+#[test]
+fn revocations_count_whatever_the_record_says() {
+    let home = Home::empty();
+    home.write("keygate.toml", "[keys]\nrevocations = \"revoked.txt\"\n");
+    home.write("revoked.txt", "# none\n");
+    home.run(&["accounts", "create", "acme"]).done();
+    let (id, key) = home.create(&[]);
+    assert_eq!(home.run_with(&["keys", "verify"], &key).code, 0);
+    home.write("revoked.txt", &id);
+    let said = home.run_with(&["keys", "verify", "--json"], &key);
+    assert_eq!(said.code, 1);
+    assert!(said.out.contains("\"status\": \"revoked\""), "{}", said.out);
+}
+
+#[test]
+fn a_directory_is_searched_and_takes_new_records_in_one_file() {
+    let home = Home::empty();
+    home.write("keygate.toml", "[keys]\nfiles = [\"keys.d\"]\n");
+    home.write("keys.d/a.toml", "[[account]]\nid = \"acme\"\n");
+    let key = home.run(&["keys", "create", "--account", "acme"]).done();
+    assert!(home.path("keys.d/keys.toml").exists());
+    let other = ["keys", "create", "--account", "acme", "--json", "--file", "keys.d/b.toml"];
+    let made = home.run(&other).json();
+    assert!(home.path("keys.d/b.toml").exists());
+    let listed = home.run(&["keys", "list", "--json"]).json();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    home.run_with(&["keys", "verify"], &key).done();
+    let done = home.run(&["keys", "revoke", made["id"].as_str().unwrap()]).done();
+    assert!(done.contains("keys.d/b.toml"), "{done}");
+}
+
+#[test]
+fn an_id_that_is_in_two_files_is_not_guessed() {
+    let home = Home::empty();
+    home.write("keygate.toml", "[keys]\nfiles = [\"a.toml\", \"b.toml\"]\n");
+    for (name, digit) in [("a.toml", "1"), ("b.toml", "2")] {
+        let digest = digit.repeat(64);
+        let account = if digit == "1" { "[[account]]\nid = \"acme\"\n" } else { "" };
+        let key =
+            format!("[[key]]\nid = \"k\"\naccount = \"acme\"\ndigest = \"sha256:{digest}\"\n");
+        home.write(name, format!("{account}{key}"));
+    }
+    let error = home.run(&["keys", "revoke", "k"]).refused();
+    assert!(error.contains("defined twice: in `a.toml` and `b.toml`"), "{error}");
+}
