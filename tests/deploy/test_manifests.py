@@ -8,7 +8,7 @@ import unittest
 import kubernetes_validate
 
 from manifest import (
-    config_text, containers_of, documents, mistakes, of_kind, pod_of, sidecar_of,
+    ROOT, config_text, containers_of, documents, mistakes, of_kind, pod_of, sidecar_of,
 )
 
 OLDEST = "1.29"  # the first Kubernetes with native sidecars switched on
@@ -76,6 +76,32 @@ class Manifest(unittest.TestCase):
         ports = {port["name"]: port["containerPort"] for port in self.sidecar["ports"]}
         for name in ("https", "admin"):
             self.assertEqual(listen[name], f"0.0.0.0:{ports[name]}")
+
+
+class Release(unittest.TestCase):
+    """Image, manifest and package speak of the same thing."""
+
+    def setUp(self):
+        self.dockerfile = (ROOT / "deploy" / "Dockerfile").read_text()
+        self.package = tomllib.loads((ROOT / "Cargo.toml").read_text())["package"]
+
+    def argument(self, name):
+        return re.search(rf"^ARG {name}=(.*)$", self.dockerfile, re.MULTILINE)[1]
+
+    def test_the_image_takes_the_binary_that_the_documented_command_makes(self):
+        target = re.search(r"cargo build --release --target (\S+)", self.dockerfile)[1]
+        self.assertEqual(self.argument("BINARY"), f"target/{target}/release/keygate")
+
+    def test_the_versions_agree(self):
+        self.assertEqual(self.argument("VERSION"), self.package["version"])
+        image = sidecar_of(documents())["image"]
+        self.assertEqual(image.rsplit(":", 1)[1], self.package["version"])
+
+    def test_the_user_is_a_number_and_not_root(self):
+        user = re.search(r"^USER (.*)$", self.dockerfile, re.MULTILINE)[1]
+        pod = pod_of(of_kind(documents(), "Deployment")[0])["securityContext"]
+        self.assertEqual(user, f"{pod['runAsUser']}:{pod['runAsGroup']}")
+        self.assertNotEqual(pod["runAsUser"], 0)
 
 
 class Mistakes(unittest.TestCase):
