@@ -82,7 +82,7 @@ impl Revocations {
 pub struct Snapshot {
     parts: Parts,
     revocations: Revocations,
-    stripper: Stripper,
+    stripper: Arc<Stripper>,
     needs: Vec<Needs>,
     sets: Vec<PermissionSet>,
     prepared: Vec<Prepared>,
@@ -109,7 +109,7 @@ impl Snapshot {
     pub fn new(parts: Parts, revocations: Revocations) -> Self {
         let carrier = parts.credentials.header.as_ref();
         let carrier = carrier.filter(|_| !parts.identity.forward_credential);
-        let stripper = Stripper::new(&parts.identity, carrier);
+        let stripper = Arc::new(Stripper::new(&parts.identity, carrier));
         let mut known = Permissions::default();
         let routes = parts.routes.list().iter();
         let needs = routes.map(|route| Needs {
@@ -159,7 +159,7 @@ impl Snapshot {
 
     /// What of a client's headers never travels upstream.
     #[must_use]
-    pub const fn stripper(&self) -> &Stripper {
+    pub const fn stripper(&self) -> &Arc<Stripper> {
         &self.stripper
     }
 

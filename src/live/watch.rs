@@ -19,8 +19,10 @@ use crate::clock;
 
 /// The floor: how often the files are looked at without any hint.
 const POLL: Duration = Duration::from_secs(2);
-/// How long to wait after a hint for the rest of what belongs together.
+/// How long it must be quiet after a hint: a file that is still being written is not read yet.
 const SETTLE: Duration = Duration::from_millis(30);
+/// How long to wait for quiet at most.
+const LONGEST_SETTLE: Duration = Duration::from_millis(300);
 /// How many polls pass between two counts of the keys that have expired meanwhile.
 const COUNT_EVERY: u32 = 15;
 
@@ -131,10 +133,10 @@ impl Watch {
 /// Waits for the rest of a burst; the strongest hint of it counts.
 fn settle(first: Trigger, hints: &Receiver<Trigger>) -> Trigger {
     let mut strongest = first;
-    let until = clock::mono() + SETTLE;
+    let until = clock::mono() + LONGEST_SETTLE;
     loop {
         let left = until.saturating_duration_since(clock::mono());
-        match hints.recv_timeout(left) {
+        match hints.recv_timeout(left.min(SETTLE)) {
             Ok(Trigger::Stop) => return Trigger::Stop,
             Ok(Trigger::Request) => strongest = Trigger::Request,
             Ok(Trigger::Event) => {}

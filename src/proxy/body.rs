@@ -19,7 +19,7 @@ use super::pool::Lease;
 use super::worker::Task;
 use crate::clock;
 use crate::gate::Slot;
-use crate::live::World;
+use crate::gate::Stripper;
 use crate::observe::RecordGuard;
 use crate::observe::UpstreamError;
 use crate::observe::WorkerMetrics;
@@ -80,13 +80,15 @@ impl Upload {
 
 /// The client's body on its way to the upstream.
 pub(super) struct RequestBody {
-    inner: Option<(Incoming, Arc<World>)>,
+    /// With what its trailers are filtered by; not the whole world, which an upload would keep
+    /// in memory.
+    inner: Option<(Incoming, Arc<Stripper>)>,
     upload: Rc<Upload>,
 }
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, world: &Arc<World>, upload: &Rc<Upload>) -> Self {
-        Self { inner: Some((inner, Arc::clone(world))), upload: Rc::clone(upload) }
+    pub(super) fn new(inner: Incoming, stripper: &Arc<Stripper>, upload: &Rc<Upload>) -> Self {
+        Self { inner: Some((inner, Arc::clone(stripper))), upload: Rc::clone(upload) }
     }
 
     pub(super) fn empty(upload: &Rc<Upload>) -> Self {
@@ -103,7 +105,7 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let Self { inner, upload } = &mut *self;
-        let Some((body, world)) = inner else { return Poll::Ready(None) };
+        let Some((body, stripper)) = inner else { return Poll::Ready(None) };
         let polled = std::task::ready!(Pin::new(&mut *body).poll_frame(context));
         upload.progress.set(clock::mono());
         match polled {
@@ -122,7 +124,7 @@ impl Body for RequestBody {
                 let mut frame = frame;
                 if let Some(trailers) = frame.trailers_mut() {
                     strip_hop_by_hop(trailers);
-                    strip_reserved(trailers, world.snapshot().stripper());
+                    strip_reserved(trailers, stripper);
                     upload.complete.set(true);
                 }
                 Poll::Ready(Some(Ok(frame)))

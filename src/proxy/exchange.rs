@@ -108,13 +108,13 @@ impl Exchange {
 
     /// Answers for an upstream that did not, or for a key that died meanwhile.
     pub(super) fn fail(mut self, failure: &Failure) -> Response<ResponseBody> {
-        match *failure {
-            Failure::Upstream(denial, kind) => {
-                self.worker.metrics().upstream_error(kind);
-                self.settle(Fate::Failed(denial));
-                self.answer(denial, false)
+        match failure {
+            Failure::Upstream(denial, kind, detail) => {
+                self.worker.complain(*kind, detail);
+                self.settle(Fate::Failed(*denial));
+                self.answer(*denial, false)
             }
-            Failure::Dead(denial) => self.refuse(denial, false),
+            Failure::Dead(denial) => self.refuse(*denial, false),
             Failure::Client => self.refuse(Denial::MalformedRequest, true),
         }
     }

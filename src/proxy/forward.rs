@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use http::header::HOST;
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 
 use super::body::{RequestBody, Upload};
@@ -39,18 +39,25 @@ pub(super) struct Limits {
 /// Why there is no answer to pass on.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The upstream's fault.
-    Upstream(Denial, UpstreamError),
+    /// The upstream's fault, with what is known of it.
+    Upstream(Denial, UpstreamError, String),
     /// The key died meanwhile.
     Dead(Denial),
     /// The client broke its own body off.
     Client,
 }
 
+impl Failure {
+    /// What the upstream sent is no answer to what it was asked.
+    pub(super) fn garbage() -> Self {
+        let detail = "it switches to a protocol that nobody asked for".to_owned();
+        Self::Upstream(Denial::UpstreamUnreachable, UpstreamError::Garbage, detail)
+    }
+}
+
 impl From<ConnectError> for Failure {
     fn from(error: ConnectError) -> Self {
-        tracing::warn!(kind = error.kind().as_str(), %error, "upstream cannot be reached");
-        Self::Upstream(Denial::UpstreamUnreachable, error.kind())
+        Self::Upstream(Denial::UpstreamUnreachable, error.kind(), error.to_string())
     }
 }
 
@@ -68,7 +75,7 @@ pub(super) async fn exchange(
     let request = out.into_request(upstream, lease.is_http2());
     let sent = bounded(upstream, &upload, limits, lease.send(request)).await?;
     let again = match sent {
-        Some(Ok(response)) => return accepted(response, lease),
+        Some(Ok(response)) => return Ok((response, lease)),
         Some(Err(mut error)) if lease.reused() => match error.take_message() {
             // Nothing of it was written.
             Some(request) => request,
@@ -78,15 +85,15 @@ pub(super) async fn exchange(
             },
         },
         Some(Err(error)) => return Err(broken(error.error(), &upload)),
-        None => return Err(unreachable_upstream(UpstreamError::Connect)),
+        None => return Err(over()),
     };
     drop(lease);
     let mut lease = bounded(upstream, &upload, limits, pool.fresh(upstream)).await??;
     let again = readdress(again, upstream, lease.is_http2());
     match bounded(upstream, &upload, limits, lease.send(again)).await? {
-        Some(Ok(response)) => accepted(response, lease),
+        Some(Ok(response)) => Ok((response, lease)),
         Some(Err(error)) => Err(broken(error.error(), &upload)),
-        None => Err(unreachable_upstream(UpstreamError::Connect)),
+        None => Err(over()),
     }
 }
 
@@ -98,7 +105,10 @@ pub(super) async fn bounded<T>(
     limits: &Limits,
     work: impl Future<Output = T>,
 ) -> Result<T, Failure> {
-    let late = || Failure::Upstream(Denial::UpstreamTimeout, UpstreamError::Timeout);
+    let late = || {
+        let detail = "it did not answer in time".to_owned();
+        Failure::Upstream(Denial::UpstreamTimeout, UpstreamError::Timeout, detail)
+    };
     let began = clock::mono();
     let patience = || upload.progress().max(began) + upstream.timeout;
     let due = || limits.until.map_or_else(patience, |until| until.min(patience()));
@@ -123,29 +133,18 @@ pub(super) async fn bounded<T>(
     .await
 }
 
-fn accepted(
-    response: Response<Incoming>,
-    lease: Lease,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    match response.status() {
-        // Nobody asked for an upgrade here.
-        StatusCode::SWITCHING_PROTOCOLS => Err(unreachable_upstream(UpstreamError::Garbage)),
-        _ => Ok((response, lease)),
-    }
-}
-
 pub(super) fn broken(error: &hyper::Error, upload: &Upload) -> Failure {
     let kind = match error.is_parse() {
         _ if upload.broken() => return Failure::Client,
         true => UpstreamError::Garbage,
         false => UpstreamError::Reset,
     };
-    tracing::warn!(kind = kind.as_str(), %error, "upstream broke off");
-    unreachable_upstream(kind)
+    Failure::Upstream(Denial::UpstreamUnreachable, kind, error.to_string())
 }
 
-const fn unreachable_upstream(kind: UpstreamError) -> Failure {
-    Failure::Upstream(Denial::UpstreamUnreachable, kind)
+fn over() -> Failure {
+    let detail = "the connection was over".to_owned();
+    Failure::Upstream(Denial::UpstreamUnreachable, UpstreamError::Connect, detail)
 }
 
 /// Without a body, and of a method that does no more when it is done twice (RFC 9110, section

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use http::header::UPGRADE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::body::{Guards, Patience, RequestBody, ResponseBody, Stream, Upload};
 use super::exchange::Exchange;
-use super::forward::{self, Limits, Outgoing};
+use super::forward::{self, Failure, Limits, Outgoing};
 use super::headers::{self, Sender};
 use super::intake::Intake;
 use super::pool::Lease;
@@ -51,9 +51,13 @@ pub(super) async fn forward(
         Ok(answer) => answer,
         Err(failure) => return exchange.fail(&failure),
     };
+    let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
+    if switched && !(websocket && upgrade::agreed(&answer)) {
+        return exchange.fail(&Failure::garbage());
+    }
     exchange.record.answered(answer.status().as_u16(), clock::mono());
     let guards = exchange.into_guards(permit.into_slot(), limits.line.clone());
-    if websocket && upgrade::agreed(&answer) {
+    if switched {
         return upgrade::switch(answer, client, guards);
     }
     let patience = Patience::new(upstream.timeout, limits.until);
@@ -93,7 +97,7 @@ fn outgoing(
     let upload = Upload::new(body.is_end_stream());
     let body = match upload.complete() {
         true => RequestBody::empty(&upload),
-        false => RequestBody::new(body, exchange.world(), &upload),
+        false => RequestBody::new(body, snapshot.stripper(), &upload),
     };
     let root = || PathAndQuery::from_static("/");
     let out = Outgoing {

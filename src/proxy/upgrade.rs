@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, Response, StatusCode};
+use http::{HeaderValue, Response};
 use hyper::body::Incoming;
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
@@ -33,11 +33,10 @@ pub(super) async fn ask(
     sent.map_err(|error| broken(&error, &upload))
 }
 
-/// Whether the upstream agreed: with 101, and to nothing but a WebSocket.
+/// Whether an upstream that switches protocols switches to what it was asked for.
 pub(super) fn agreed(response: &Response<Incoming>) -> bool {
     let protocol = response.headers().get(UPGRADE);
-    response.status() == StatusCode::SWITCHING_PROTOCOLS
-        && protocol.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+    protocol.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Answers the client with the upstream's 101, and joins both sides once both have switched.

@@ -26,12 +26,16 @@ use crate::live::Live;
 use crate::live::World;
 use crate::live::WorldCell;
 use crate::observe::ListenerKind;
+use crate::observe::UpstreamError;
 use crate::observe::WorkerMetrics;
 
 /// How often expiry is looked at for requests in flight, and idle upstream connections.
 const TICK: Duration = Duration::from_millis(250);
 /// How long accepting pauses after an error that will not go away at once.
 const BACK_OFF: Duration = Duration::from_millis(100);
+
+/// How often one worker complains of the upstream at most.
+const COMPLAINT: Duration = Duration::from_secs(1);
 
 /// What workers are told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,6 +58,7 @@ pub(super) struct Worker {
     phase: watch::Receiver<Phase>,
     open: Cell<usize>,
     closed: Notify,
+    complained: Cell<Option<Instant>>,
 }
 
 /// The world as one worker holds it: passed along within the thread without touching the count
@@ -179,6 +184,7 @@ impl Worker {
             phase,
             open: Cell::new(0),
             closed: Notify::new(),
+            complained: Cell::new(None),
         }
     }
 
@@ -211,6 +217,16 @@ impl Worker {
 
     pub(super) fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
         self.ids.of(headers)
+    }
+
+    /// Counts an upstream's failure, and logs what it was: once a second, not once a request.
+    pub(super) fn complain(&self, kind: UpstreamError, detail: &str) {
+        self.metrics.upstream_error(kind);
+        let now = clock::mono();
+        if self.complained.get().is_none_or(|last| now.duration_since(last) >= COMPLAINT) {
+            self.complained.set(Some(now));
+            tracing::warn!(kind = kind.as_str(), detail, "the upstream fails");
+        }
     }
 
     /// Counts a task that a drain waits for.
