@@ -318,6 +318,16 @@ fn nothing_is_let_in_by_default() {
 }
 
 #[test]
+fn presets_come_without_keys() {
+    let presets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/presets");
+    for preset in std::fs::read_dir(presets).unwrap() {
+        let keys = preset.unwrap().path().join("keys.toml");
+        let table: toml::Table = std::fs::read_to_string(&keys).unwrap().parse().unwrap();
+        assert!(table.is_empty(), "{}: {table:?}", keys.display());
+    }
+}
+
+#[test]
 fn a_request_id_is_passed_on_only_when_it_is_well_formed() {
     let origin = Origin::echo();
     let sidecar = Sidecar::start(&Setup::before(&origin));

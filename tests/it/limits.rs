@@ -4,9 +4,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
-use crate::actors::client::{Client, Response, bearer, head};
+use crate::actors::client::{Client, Response, basic, bearer, head};
 use crate::actors::origin::{After, Exchange, Origin};
-use crate::actors::setup::{OTHER, Setup, WRITE, WRITE_TWO, usual_keys};
+use crate::actors::setup::{OTHER, READ, Setup, WRITE, WRITE_TWO, usual_keys};
 use crate::actors::sidecar::Sidecar;
 use crate::actors::{Cue, PATIENCE, eventually, never};
 
@@ -91,6 +91,55 @@ impl Scene {
 #[track_caller]
 fn answered(mut client: Client) -> Response {
     client.response("POST")
+}
+
+/// A preset's text.
+fn preset(name: &str) -> String {
+    let presets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/presets");
+    std::fs::read_to_string(presets.join(name).join("keygate.toml")).unwrap()
+}
+
+#[test]
+fn personyze_throttles_inserts_as_its_document_says() {
+    let turnstile = Arc::<Turnstile>::default();
+    let origin = Origin::tcp(turnstile.script());
+    let setup = Setup::whole(&preset("personyze"), &origin).keys(usual_keys());
+    let sidecar = Sidecar::start(&setup);
+    let insert = |key: &str| {
+        let mut client = sidecar.client();
+        client.send(head("POST", "/rest/users", &[&basic("api", key), "Content-Length: 0"]));
+        client
+    };
+    let first = insert(WRITE);
+    origin.wait("the first", |state| state.requests.len() == 1);
+    let other = insert(OTHER);
+    origin.wait("the other account's", |state| state.requests.len() == 2);
+    let mut reading = sidecar.client();
+    reading.send(head("GET", "/rest/users", &[&basic("api", WRITE)]));
+    origin.wait("another method", |state| state.requests.len() == 3);
+    let began = Instant::now();
+    let refused = answered(insert(WRITE_TWO));
+    let took = began.elapsed();
+    assert_eq!((refused.status, refused.text().as_str()), (400, "Too many simultaneous requests"));
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(4), "{took:?}");
+    turnstile.allow(4);
+    answered(first).ok();
+    answered(other).ok();
+    reading.response("GET").ok();
+    answered(insert(WRITE_TWO)).ok();
+}
+
+#[test]
+fn personyze_gives_the_fast_path_up() {
+    let origin = Origin::tcp(crate::actors::scripts::hang);
+    let preset = preset("personyze");
+    assert_eq!(preset.matches("timeout = \"10s\"").count(), 1);
+    let preset = preset.replace("timeout = \"10s\"", "timeout = \"300ms\"");
+    let sidecar = Sidecar::start(&Setup::whole(&preset, &origin).keys(usual_keys()));
+    let response = sidecar.get("/tracker/hit", &[&basic("api", READ)]);
+    assert_eq!(response.status, 503, "{response:?}");
+    origin.wait("the cancellation", |state| state.requests[0].gone);
+    assert_eq!(sidecar.counted("failed", Some("upstream_timeout")), 1);
 }
 
 #[test]

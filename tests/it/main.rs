@@ -18,6 +18,8 @@ mod failures;
 #[cfg(test)]
 mod forwarding;
 #[cfg(test)]
+mod framing;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod lifecycle;
@@ -29,3 +31,9 @@ mod rehearsal;
 mod reload;
 #[cfg(test)]
 mod startup;
+#[cfg(test)]
+mod story;
+#[cfg(test)]
+mod tls;
+#[cfg(test)]
+mod upstream_http2;

@@ -16,7 +16,7 @@ use super::client::Response;
 use super::pki::TRUSTED;
 use super::wire::{Fields, text};
 
-static DRIVER: LazyLock<Handle> = LazyLock::new(|| {
+pub(crate) static DRIVER: LazyLock<Handle> = LazyLock::new(|| {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let handle = runtime.handle().clone();
     std::thread::spawn(move || runtime.block_on(std::future::pending::<()>()));

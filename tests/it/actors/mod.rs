@@ -4,6 +4,7 @@ pub(crate) mod client;
 pub(crate) mod http2;
 pub(crate) mod log;
 pub(crate) mod origin;
+pub(crate) mod origin2;
 pub(crate) mod pki;
 pub(crate) mod scripts;
 pub(crate) mod setup;

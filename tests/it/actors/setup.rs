@@ -13,6 +13,7 @@ use super::origin::Origin;
 #[derive(Default)]
 pub(crate) struct Setup {
     listen: String,
+    tls: String,
     upstream: String,
     rest: String,
     keys: Option<String>,
@@ -48,6 +49,11 @@ impl Setup {
 
     pub(crate) fn listen(mut self, lines: &str) -> Self {
         let _ = writeln!(self.listen, "{lines}");
+        self
+    }
+
+    pub(crate) fn tls(mut self, lines: &str) -> Self {
+        let _ = writeln!(self.tls, "{lines}");
         self
     }
 
@@ -89,7 +95,10 @@ impl Setup {
             }
         }
         let tls = "certificate = \"server.crt\"\nprivate_key = \"server.key\"";
-        format!("[listen]\n{listen}\n[tls]\n{tls}\n\n[upstream]\n{}\n{}", self.upstream, self.rest)
+        format!(
+            "[listen]\n{listen}\n[tls]\n{tls}\n{}\n[upstream]\n{}\n{}",
+            self.tls, self.upstream, self.rest
+        )
     }
 
     /// Writes everything into a directory.

@@ -1,0 +1,86 @@
+//! An upstream that speaks HTTP/2, in clear (with prior knowledge) or by ALPN.
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+use super::http2::DRIVER;
+use super::pki::Identity;
+
+/// What it saw of one request.
+#[derive(Debug)]
+pub(crate) struct Seen2 {
+    pub(crate) head: Request<()>,
+    pub(crate) body: Vec<u8>,
+    pub(crate) trailers: Option<HeaderMap>,
+}
+
+/// A running upstream that answers `POST` with the body, a trailer, and anything
+/// else with `ok`.
+pub(crate) struct Origin2 {
+    pub(crate) url: String,
+    pub(crate) seen: Arc<Mutex<Vec<Seen2>>>,
+    pub(crate) connections: Arc<Mutex<usize>>,
+}
+
+impl Origin2 {
+    /// In clear, or with TLS under an identity.
+    pub(crate) fn start(identity: Option<&Identity>) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let scheme = if identity.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr().unwrap());
+        let acceptor = identity.map(|identity| {
+            let mut config = rustls::ServerConfig::clone(&identity.server());
+            config.alpn_protocols = vec![b"h2".to_vec()];
+            tokio_rustls::TlsAcceptor::from(Arc::new(config))
+        });
+        let seen = Arc::<Mutex<Vec<Seen2>>>::default();
+        let connections = Arc::<Mutex<usize>>::default();
+        let (log, count) = (Arc::clone(&seen), Arc::clone(&connections));
+        DRIVER.spawn(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((stream, _)) = listener.accept().await {
+                *count.lock().unwrap() += 1;
+                let (log, acceptor) = (Arc::clone(&log), acceptor.clone());
+                tokio::spawn(async move {
+                    match acceptor {
+                        Some(acceptor) => {
+                            if let Ok(stream) = acceptor.accept(stream).await {
+                                converse(stream, log).await;
+                            }
+                        }
+                        None => converse(stream, log).await,
+                    }
+                });
+            }
+        });
+        Self { url, seen, connections }
+    }
+}
+
+async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, log: Arc<Mutex<Vec<Seen2>>>) {
+    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    while let Some(Ok((request, mut respond))) = connection.accept().await {
+        let log = Arc::clone(&log);
+        tokio::spawn(async move {
+            let (parts, mut incoming) = request.into_parts();
+            let mut body = Vec::new();
+            while let Some(Ok(piece)) = incoming.data().await {
+                let _ = incoming.flow_control().release_capacity(piece.len());
+                body.extend_from_slice(&piece);
+            }
+            let trailers = incoming.trailers().await.ok().flatten();
+            let answer = if body.is_empty() { b"ok".to_vec() } else { body.clone() };
+            let head = Request::from_parts(parts, ());
+            log.lock().unwrap().push(Seen2 { head, body, trailers });
+            let Ok(mut outgoing) = respond.send_response(Response::new(()), false) else { return };
+            let _ = outgoing.send_data(Bytes::from(answer), false);
+            let mut trailers = HeaderMap::new();
+            trailers.insert("x-sum", "1".parse().unwrap());
+            let _ = outgoing.send_trailers(trailers);
+        });
+    }
+}

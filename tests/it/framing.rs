@@ -1,0 +1,164 @@
+//! Where one message ends and the next begins: both sides, and we, see it the same.
+
+use crate::actors::client::{bearer, head};
+use crate::actors::origin::Origin;
+use crate::actors::setup::{READ, Setup, WRITE};
+use crate::actors::sidecar::Sidecar;
+use crate::actors::wire::Framing;
+
+/// A request that would pass if it were taken for one.
+fn smuggled() -> String {
+    format!("GET /smuggled HTTP/1.1\r\nHost: keygate.test\r\n{}\r\n\r\n", bearer(WRITE))
+}
+
+#[test]
+fn a_refused_body_is_never_read_as_a_request() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let body = smuggled();
+    let mut client = sidecar.client();
+    client.post("/", &[&bearer(READ)], body.as_bytes()).refused(403, "method_not_allowed_for_key");
+    client.post("/", &[], body.as_bytes()).refused(401, "no_credential");
+    client.send(head("POST", "/", &["Transfer-Encoding: chunked"]));
+    client.send(format!("{:x}\r\n{body}\r\n0\r\n\r\n", body.len()));
+    client.response("POST").refused(401, "no_credential");
+    // The connection is still in step.
+    client.get("/next", &[&bearer(READ)]).ok();
+    assert_eq!(origin.only().target, "/next");
+}
+
+#[test]
+fn a_refused_body_that_is_too_long_to_read_away_closes_the_connection() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(head("POST", "/", &["Content-Length: 10000000"]));
+    let response = client.response("POST");
+    response.refused(401, "no_credential");
+    assert_eq!(response.value("connection"), Some("close"));
+    let _ = client.wire.write(smuggled().as_bytes());
+    assert!(client.closed());
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn a_refusal_arrives_although_the_client_keeps_sending() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(head("POST", "/", &["Content-Length: 500000"]));
+    // As much as will be taken: the answer must not be lost in a reset.
+    let _ = client.wire.write(&vec![b'x'; 500_000]);
+    client.response("POST").refused(401, "no_credential");
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn requests_that_come_at_once_are_answered_in_order() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    let key = bearer(READ);
+    let requests = [head("GET", "/1", &[&key]), head("GET", "/2", &[]), head("GET", "/3", &[&key])];
+    client.send(requests.concat());
+    assert_eq!(client.response("GET").json()["path"], "/1");
+    client.response("GET").refused(401, "no_credential");
+    assert_eq!(client.response("GET").json()["path"], "/3");
+}
+
+#[test]
+fn a_client_of_http_1_0_is_served() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(format!("GET /old HTTP/1.0\r\n{}\r\n\r\n", bearer(READ)));
+    client.response("GET").ok();
+    assert!(client.closed());
+    assert_eq!(origin.only().target, "/old");
+}
+
+#[test]
+fn lengths_that_contradict_each_other_hide_no_request() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let key = bearer(WRITE);
+    // RFC 9112, section 6.3: the length counts for nothing, and the connection must end.
+    for fields in [
+        ["Content-Length: 4", "Transfer-Encoding: chunked"],
+        ["Transfer-Encoding: chunked", "Content-Length: 4"],
+    ] {
+        let mut client = sidecar.client();
+        let mut bytes = head("POST", "/", &[&fields[..], &[&key]].concat());
+        bytes.extend_from_slice(b"0\r\n\r\n");
+        bytes.extend_from_slice(smuggled().as_bytes());
+        client.send(bytes);
+        let response = client.response("POST");
+        assert!(matches!(response.status, 200 | 400), "{fields:?}: {response:?}");
+        assert!(client.closed(), "{fields:?}");
+    }
+    for seen in origin.requests() {
+        assert_eq!((seen.target.as_str(), seen.body.len()), ("/", 0));
+        assert!(!seen.has("content-length") || seen.value("content-length") == Some("0"));
+    }
+}
+
+#[test]
+fn lengths_that_are_none_are_refused() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let key = bearer(WRITE);
+    for fields in [
+        ["Content-Length: 4", "Content-Length: 5"],
+        ["Transfer-Encoding: chunked", "Transfer-Encoding: identity"],
+        ["Transfer-Encoding: xchunked", "X: y"],
+        ["Transfer-Encoding : chunked", "X: y"],
+        ["Content-Length: +4", "X: y"],
+        ["Content-Length: 4, 4", "X: y"],
+        ["Content-Length: 0x4", "X: y"],
+    ] {
+        let mut client = sidecar.client();
+        let mut bytes = head("POST", "/", &[&fields[..], &[&key]].concat());
+        bytes.extend_from_slice(b"0\r\n\r\n");
+        bytes.extend_from_slice(smuggled().as_bytes());
+        client.send(bytes);
+        let response = client.response("POST");
+        assert_eq!(response.status, 400, "{fields:?}: {response:?}");
+        assert!(client.closed(), "{fields:?}");
+    }
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn a_host_that_is_no_host_is_refused() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let key = bearer(READ);
+    for hosts in ["", "Host: a\r\nHost: b\r\n", "Host: a/b\r\n", "Host: u@a\r\n", "Host: a b\r\n"] {
+        let mut client = sidecar.client();
+        client.send(format!("GET / HTTP/1.1\r\n{hosts}{key}\r\n\r\n"));
+        assert_eq!(client.response("GET").status, 400, "{hosts:?}");
+    }
+    let mut client = sidecar.client();
+    client.send(format!("GET http://other.test/ HTTP/1.1\r\nHost: keygate.test\r\n{key}\r\n\r\n"));
+    assert_eq!(client.response("GET").status, 400);
+    assert_eq!(origin.count(), 0);
+    let mut client = sidecar.client();
+    let target = "https://keygate.test/absolute?q";
+    client.send(head("GET", target, &[&key]));
+    client.response("GET").ok();
+    assert_eq!(origin.only().target, "/absolute?q");
+}
+
+#[test]
+fn what_we_write_upstream_is_framed_by_us() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(head("POST", "/", &[&bearer(WRITE), "Transfer-Encoding: Chunked"]));
+    client.send("4;extension=\"x\"\r\nbody\r\n0\r\n\r\n");
+    client.response("POST").ok();
+    let seen = origin.only();
+    assert_eq!(seen.body, b"body");
+    assert_eq!(Framing::of(&seen.fields, Framing::ToClose), Framing::Chunked);
+    assert!(!seen.has("content-length"));
+}

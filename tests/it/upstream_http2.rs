@@ -1,0 +1,68 @@
+//! An upstream that speaks HTTP/2.
+
+use crate::actors::client::bearer;
+use crate::actors::origin2::Origin2;
+use crate::actors::pki::TRUSTED;
+use crate::actors::setup::{READ, Setup, WRITE};
+use crate::actors::sidecar::Sidecar;
+use crate::actors::wire::values;
+
+fn plays(origin: &Origin2, setup: &Setup) {
+    let sidecar = Sidecar::start(setup);
+    let http2 = sidecar.http2();
+    let response = http2.get("/a%20b?c", &[&bearer(READ), "x-account-id: forged"]);
+    response.ok();
+    assert_eq!(response.body, b"ok");
+    let mut stream = http2.open("POST", "/", &[&bearer(WRITE)], false);
+    stream.send(b"abc", false);
+    stream.send_trailers(&["x-check: 1", "x_account_id: forged"]);
+    let response = stream.response();
+    response.ok();
+    assert_eq!(
+        (response.body.as_slice(), values(&response.trailers, "x-sum")),
+        (&b"abc"[..], vec!["1"])
+    );
+    http2.get("/", &[]).refused(401, "no_credential");
+
+    let seen = origin.seen.lock().unwrap();
+    assert_eq!(seen.len(), 2);
+    let head = &seen[0].head;
+    assert_eq!(head.uri().path_and_query().unwrap(), "/a%20b?c");
+    assert_eq!(head.uri().authority().unwrap(), "keygate.test");
+    let accounts: Vec<_> = head.headers().get_all("x-account-id").iter().collect();
+    assert_eq!(accounts, ["acme"]);
+    assert!(!head.headers().contains_key("authorization"));
+    assert!(!head.headers().contains_key("connection"));
+    assert_eq!(seen[1].body, b"abc");
+    let trailers = seen[1].trailers.as_ref().expect("trailers");
+    assert_eq!(trailers["x-check"], "1");
+    assert!(!trailers.contains_key("x_account_id"));
+    assert_eq!(*origin.connections.lock().unwrap(), 1);
+}
+
+#[test]
+fn in_clear_where_it_is_configured() {
+    let origin = Origin2::start(None);
+    plays(&origin, &Setup::before_url(&origin.url).upstream("protocol = \"http2\""));
+}
+
+#[test]
+fn over_tls_by_what_both_can() {
+    let origin = Origin2::start(Some(&TRUSTED.issue()));
+    let setup = Setup::before_url(&origin.url)
+        .upstream("protocol = \"auto\"\nca = \"ca.pem\"")
+        .file("ca.pem", TRUSTED.pem());
+    plays(&origin, &setup);
+}
+
+#[test]
+fn many_requests_share_one_connection() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url).upstream("protocol = \"http2\"");
+    let sidecar = Sidecar::start(&setup);
+    let http2 = sidecar.http2();
+    let open = |_| http2.open("GET", "/", &[&bearer(READ)], true);
+    let mut streams: Vec<_> = (0..50).map(open).collect();
+    streams.iter_mut().for_each(|stream| stream.response().ok());
+    assert_eq!(origin.seen.lock().unwrap().len(), 50);
+}
