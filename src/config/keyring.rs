@@ -72,11 +72,13 @@ pub fn load_keys(keys: &Keys, before: Option<&Revoked>) -> Keyring {
     let mut revoked = revocations.clone();
     let mut builder = KeyTableBuilder::default();
     let mut sources = Vec::with_capacity(paths.len());
+    let mut accounts_lost = false;
     for path in paths {
         let source = match Source::read(&path) {
             Ok(source) => source.showing_only(file::SHOWN),
             Err(problem) => {
                 noted.push(Problem { help: Some(no_key_file(&problem)), ..*problem });
+                accounts_lost = true;
                 continue;
             }
         };
@@ -84,20 +86,21 @@ pub fn load_keys(keys: &Keys, before: Option<&Revoked>) -> Keyring {
         contents.add(source.text.as_bytes());
         let read = file::parse(&source, sources.len(), &reading, noted);
         revoked.ids.extend(read.revoked);
+        accounts_lost |= read.accounts_lost;
         builder.add(read.accounts, read.keys);
         sources.push(source);
     }
-    let keys = digester.and_then(|digester| {
-        let incomplete = problems.fatal();
-        let table = builder.build().map_err(|mut errors| {
-            // An account that could not be read is not one that is missing.
-            errors.retain(|error| {
-                !(incomplete && matches!(error, TableError::UnknownAccount { .. }))
-            });
-            report(&errors, &sources, &mut problems);
-        });
-        let table = table.ok().filter(|_| !incomplete)?;
-        Some(LoadedKeys { table: Arc::new(table), digester, digest: contents.digest() })
+    let table = builder.build().map_err(|errors| {
+        let holds = |error: &&TableError| {
+            !(accounts_lost && matches!(error, TableError::UnknownAccount { .. }))
+        };
+        report(errors.iter().filter(holds), &sources, noted);
+    });
+    let keys = digester.zip(table.ok()).filter(|_| !problems.fatal());
+    let keys = keys.map(|(digester, table)| LoadedKeys {
+        table: Arc::new(table),
+        digester,
+        digest: contents.digest(),
     });
     Keyring { keys, problems, revocations, revoked, files }
 }
@@ -171,7 +174,11 @@ fn warn_if_world_readable(path: &Path, what: &str, problems: &mut Problems) {
     }
 }
 
-fn report(errors: &[TableError], sources: &[Source], problems: &mut Problems) {
+fn report<'e>(
+    errors: impl Iterator<Item = &'e TableError>,
+    sources: &[Source],
+    problems: &mut Problems,
+) {
     for error in errors {
         let (first, second, help) = match error {
             TableError::DuplicateId { first, second, .. } => {

@@ -274,6 +274,25 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_cannot_be_read_is_told_from_a_structure_that_cannot() {
+        for (text, structural) in [
+            ("[[k]]\na = b\n", false),
+            ("[[k]]\na = 2027-02-30\n", false),
+            ("[[k]]\na = \"x\n", false),
+            ("[[k]]\na = 1\na = 2\n", false),
+            ("[[k]\na = 1\n", true),
+            ("[[k]]\na = [1\n[[k]]\n", true),
+            ("[[k]]\na = \"\"\"x\n[[k]]\n", true),
+            ("[[k]]\na\n", true),
+        ] {
+            read(text, |section| {
+                assert_eq!(section.structurally_damaged(), structural, "{text}");
+                section.take("k");
+            });
+        }
+    }
+
+    #[test]
     fn an_unclosed_list_is_one_mistake() {
         let lines = read("a = [1\n[tls]\nx = 1\ny = 2\n", |section| {
             section.take("a");

@@ -88,5 +88,8 @@ mod tests {
         let message = |path: &Path| Source::read(path).unwrap_err().message;
         assert!(message(directory.path()).ends_with("` is a directory"));
         assert!(message(&directory.path().join("none")).ends_with("none` does not exist"));
+        let denied = io::Error::from(io::ErrorKind::PermissionDenied);
+        let problem = Problem::unreadable(Path::new("f"), &denied);
+        assert_eq!(problem.message, "`f` may not be read");
     }
 }

@@ -19,6 +19,7 @@ use super::nearest::nearest;
 use super::problem::Problem;
 use super::problem::Problems;
 use super::syntax;
+use super::syntax::Damage;
 use super::text::Source;
 use super::value::At;
 use super::value::Span;
@@ -34,22 +35,21 @@ pub struct Section<'t, 'p> {
     span: Span,
     members: Table<'t>,
     asked: Vec<&'static str>,
-    damage: Option<Damage>,
+    root: Option<Root>,
     damaged: bool,
 }
 
 /// What a root remembers of syntax errors: what follows from them is not reported again.
 #[derive(Debug)]
-struct Damage {
+struct Root {
     problems_before: usize,
-    /// Sorted.
-    lines: Vec<Span>,
+    damage: Damage,
 }
 
-impl Damage {
+impl Root {
     fn touches(&self, span: &Span) -> bool {
-        let at = self.lines.partition_point(|line| line.end < span.start);
-        self.lines.get(at).is_some_and(|line| line.start <= span.end)
+        let at = self.damage.lines.partition_point(|line| line.end < span.start);
+        self.damage.lines.get(at).is_some_and(|line| line.start <= span.end)
     }
 }
 
@@ -70,12 +70,12 @@ impl<'t> Section<'t, '_> {
         let (table, errors) = Table::parse_recoverable(&source.text);
         let span = 0..0;
         let damaged = !errors.is_empty();
-        let lines = syntax::report(source, &errors, problems);
-        let damage = damaged.then(|| Damage { problems_before: problems.len(), lines });
+        let damage = syntax::report(source, &errors, problems);
+        let root = damaged.then(|| Root { problems_before: problems.len(), damage });
         let mut members = table.into_inner();
         change(&mut members, problems);
         let asked = Vec::new();
-        Section { source, problems, label: "", span, members, asked, damage, damaged }
+        Section { source, problems, label: "", span, members, asked, root, damaged }
     }
 
     /// Reads a table that stands inside this one. `label` is what to call it, as it is written:
@@ -89,7 +89,7 @@ impl<'t> Section<'t, '_> {
             span: table.span,
             members: table.value,
             asked: Vec::new(),
-            damage: None,
+            root: None,
             damaged: self.damaged,
         }
     }
@@ -110,6 +110,13 @@ impl<'t> Section<'t, '_> {
     #[must_use]
     pub fn damaged(&self) -> bool {
         self.damaged
+    }
+
+    /// Whether syntax errors cost more than single values, so that a member may stand in another
+    /// table than it was meant for. Only a root knows.
+    #[must_use]
+    pub fn structurally_damaged(&self) -> bool {
+        self.root.as_ref().is_some_and(|root| root.damage.structural)
     }
 
     /// Where to note what is wrong beyond the types.
@@ -212,10 +219,10 @@ impl Drop for Section<'_, '_> {
         if !self.members.is_empty() {
             self.report_unknown();
         }
-        if let Some(damage) = self.damage.take() {
+        if let Some(root) = self.root.take() {
             let source = self.source;
-            self.problems.retain(damage.problems_before, |problem| match &problem.place {
-                Some((place, span)) if place.name == source.name => !damage.touches(span),
+            self.problems.retain(root.problems_before, |problem| match &problem.place {
+                Some((place, span)) if place.name == source.name => !root.touches(span),
                 _ => true,
             });
         }

@@ -7,9 +7,18 @@ use super::problem::Problems;
 use super::text::Source;
 use super::value::Span;
 
-/// Notes syntax errors, and gives the lines that they are on: what a reader finds wrong there is a
-/// consequence.
-pub(super) fn report(source: &Source, errors: &[Error], problems: &mut Problems) -> Vec<Span> {
+/// What syntax errors leave of a text.
+#[derive(Debug, Default)]
+pub(super) struct Damage {
+    /// The lines that they are on, sorted: what a reader finds wrong there is a consequence.
+    pub(super) lines: Vec<Span>,
+    /// Whether more than values is lost: a member may stand in another table than it was meant for.
+    pub(super) structural: bool,
+}
+
+/// Notes syntax errors.
+pub(super) fn report(source: &Source, errors: &[Error], problems: &mut Problems) -> Damage {
+    let mut structural = false;
     let mut lines: Vec<Span> = Vec::with_capacity(errors.len());
     // A list that is never closed takes the rest of the file for its elements: one mistake.
     let unclosed = errors.iter().any(|error| error.message().starts_with("unclosed array"));
@@ -25,10 +34,22 @@ pub(super) fn report(source: &Source, errors: &[Error], problems: &mut Problems)
         if !repeats {
             problems.push(describe(source, span, error.message(), in_list));
         }
+        structural |= in_list || !is_a_value(source, &line, error.message());
         lines.push(line);
     }
     lines.sort_by_key(|line| line.start);
-    lines
+    Damage { lines, structural }
+}
+
+/// What else the parser says of one value.
+const ONE_VALUE: [&str; 5] =
+    ["duplicate key", "invalid basic string", "invalid date", "invalid offset", "invalid time"];
+
+/// Whether nothing but one value on this line could not be read.
+fn is_a_value(source: &Source, line: &Span, message: &str) -> bool {
+    let text = source.text.get(line.clone()).unwrap_or_default();
+    let known = QUOTES.iter().chain(&ONE_VALUE);
+    !text.trim_start().starts_with('[') && known.into_iter().any(|start| message.starts_with(start))
 }
 
 /// What the parser makes of a text without quotes, by what it begins with.

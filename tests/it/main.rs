@@ -10,6 +10,8 @@ mod admin;
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod check;
+#[cfg(test)]
 mod documents;
 #[cfg(test)]
 mod drain;

@@ -55,6 +55,8 @@ pub struct KeyFile {
     /// The ids of the keys that it marks as revoked, among them those of records that are left out
     /// of `keys` because something else in them is wrong.
     pub revoked: Vec<KeyId>,
+    /// Whether there may be more accounts than `accounts`, so that a key without one proves nothing.
+    pub accounts_lost: bool,
 }
 
 /// Reads a key file. `file` is its position among the sources of the load, for [`Origin`].
@@ -80,6 +82,7 @@ pub fn parse(
     for table in root.tables("account") {
         let before = root.problems().len();
         let account = account::read(&mut root.enter("[[account]]", table), file);
+        read.accounts_lost |= account.is_none() || root.problems().fatal_since(before);
         read.accounts.extend(account.filter(|_| !root.problems().fatal_since(before)));
     }
     for table in root.tables("key") {
@@ -90,7 +93,8 @@ pub fn parse(
         drop(section);
         read.keys.extend(key.filter(|_| !root.problems().fatal_since(before)));
     }
-    if root.damaged() {
+    if root.structurally_damaged() {
+        read.accounts_lost = true;
         // After a header that could not be read, a mark may belong to another record.
         read.revoked.clear();
     }
