@@ -170,6 +170,9 @@ fn verify_says_what_a_key_may_do_within_its_account() {
     let create = ["accounts", "create", "acme", "--keys", "keys.toml", "--permissions", "a,b"];
     home.run(&create).done();
     let (_, key) = home.create(&["--permissions", "b,c"]);
+    let said = home.keys(&["create", "--account", "acme", "--permissions", "b,c"]);
+    assert!(said.err.contains("account acme does not have c: neither has its key"), "{}", said.err);
+    assert!(!said.err.contains("does not have b"), "{}", said.err);
     let value = home.verify(&key).json();
     assert_eq!(value["effective_permissions"], serde_json::json!(["b"]));
     assert_eq!((&value["valid"], &value["account"]), (&true.into(), &"acme".into()));

@@ -17,6 +17,7 @@ use crate::cli::values::AccessWord;
 use crate::cli::values::Expiry;
 use crate::cli::values::KindWord;
 use crate::clock;
+use crate::keys::Account;
 use crate::keys::AccountId;
 use crate::keys::AttributeRules;
 use crate::keys::EventRules;
@@ -88,6 +89,13 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Problems> {
     if account.disabled {
         print::note(&format!("account {} is disabled: its keys are refused", account.id));
     }
+    for permission in beyond(account, args.permissions.iter().flatten().flatten()) {
+        print::note(&format!(
+            "account {} does not have {}: neither has its key",
+            account.id,
+            permission.as_str()
+        ));
+    }
     let until = args.expires.map(|expires| ending(expires, now)).transpose()?;
     if args.basic && matches!(args.kind, KindWord::Profile) && ring.basic_names_account {
         let problem = Problem::new("a profile key cannot be presented by Basic");
@@ -100,6 +108,18 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Problems> {
     edit.append_keys([&record], &ring.digester)?;
     let view = View::new(&ring, &record, now);
     issue::hand_over(&how, edit, &path, &view, &record, &key)
+}
+
+/// What a key would list in vain.
+fn beyond<'p>(
+    account: &Account,
+    permissions: impl Iterator<Item = &'p Permission>,
+) -> Vec<&'p Permission> {
+    let theirs = account.permissions.as_deref();
+    let has = |mine: &Permission| {
+        theirs.is_none_or(|list| list.iter().any(|its| its.meet(mine).is_some()))
+    };
+    permissions.filter(|mine| !has(mine)).collect()
 }
 
 /// When a key that is made now shall end.

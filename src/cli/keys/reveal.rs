@@ -23,11 +23,9 @@ const ERASE_LINE: &str = "\r\x1b[2K";
 const LINE_UP: &str = "\x1b[1A";
 const ERASE_BELOW: &str = "\x1b[J";
 
-/// How often the keyboard is looked at.
-const GLANCE: Duration = Duration::from_millis(100);
-
-/// Shows a key on stdout, which is a terminal, until the time is over, Enter is pressed or a signal
-/// asks the process to end; then wipes it.
+/// Shows a key on stdout, which is a terminal, until the time is over or a signal (Ctrl-C is one)
+/// asks the process to end; then wipes it. Nothing is read from the keyboard: what was typed ahead
+/// must not end the only time that a key is shown.
 pub(super) fn reveal(key: &str, hold: Duration) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -35,18 +33,18 @@ pub(super) fn reveal(key: &str, hold: Duration) -> io::Result<()> {
         let _quiet = Quiet::new(io::stdout());
         let shown = Shown::show(key)?;
         let deadline = Instant::now() + hold;
-        let mut last = None;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() || terminal::has_input(io::stdin()) {
+            if left.is_zero() {
                 break;
             }
             let seconds = left.as_secs() + u64::from(left.subsec_nanos() > 0);
-            if last.replace(seconds) != Some(seconds) {
-                count_down(seconds)?;
-            }
+            count_down(seconds)?;
+            // To the next whole second, so that every number is seen.
+            let part = Duration::from_nanos(u64::from(left.subsec_nanos()));
+            let pause = if part.is_zero() { Duration::from_secs(1) } else { part };
             tokio::select! {
-                () = tokio::time::sleep(GLANCE.min(left)) => {}
+                () = tokio::time::sleep(pause) => {}
                 () = ends.any() => break,
             }
         }
@@ -56,7 +54,7 @@ pub(super) fn reveal(key: &str, hold: Duration) -> io::Result<()> {
 
 /// On one line, however narrow the terminal is.
 fn count_down(seconds: u64) -> io::Result<()> {
-    let text = format!("wiped in {seconds} s, or when you press Enter");
+    let text = format!("wiped in {seconds} s, or with Ctrl-C");
     let room = terminal::width(io::stdout()).saturating_sub(1);
     print(&format!("{ERASE_LINE}{}", text.chars().take(room).collect::<String>()))
 }

@@ -3,14 +3,9 @@
 use std::io;
 use std::os::fd::AsFd;
 
-use rustix::event::PollFd;
-use rustix::event::PollFlags;
-use rustix::event::Timespec;
-use rustix::event::poll;
 use rustix::termios;
 use rustix::termios::LocalModes;
 use rustix::termios::OptionalActions;
-use rustix::termios::QueueSelector;
 use rustix::termios::SpecialCodeIndex;
 use rustix::termios::Termios;
 
@@ -18,7 +13,7 @@ use rustix::termios::Termios;
 const USUAL_WIDTH: usize = 80;
 
 /// A terminal that does not show what is typed, and cannot be suspended from the keyboard. Dropping
-/// it restores what was, and forgets what was typed meanwhile.
+/// it restores what was; what was typed meanwhile is for whoever reads the terminal next.
 #[derive(Debug)]
 pub(super) struct Quiet<F: AsFd> {
     terminal: F,
@@ -40,7 +35,6 @@ impl<F: AsFd> Quiet<F> {
 impl<F: AsFd> Drop for Quiet<F> {
     fn drop(&mut self) {
         // A terminal that went away needs no restoring.
-        let _ = termios::tcflush(&self.terminal, QueueSelector::IFlush);
         let _ = termios::tcsetattr(&self.terminal, OptionalActions::Now, &self.before);
     }
 }
@@ -49,11 +43,4 @@ impl<F: AsFd> Drop for Quiet<F> {
 pub(super) fn width(terminal: impl AsFd) -> usize {
     let columns = termios::tcgetwinsize(terminal).map_or(0, |size| usize::from(size.ws_col));
     if columns == 0 { USUAL_WIDTH } else { columns }
-}
-
-/// Whether a line was typed on a terminal, or the terminal went away.
-pub(super) fn has_input(terminal: impl AsFd) -> bool {
-    let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
-    termios::isatty(&terminal)
-        && poll(&mut [PollFd::new(&terminal, PollFlags::IN)], Some(&at_once)).is_ok_and(|n| n > 0)
 }
