@@ -73,7 +73,7 @@ fn describe(source: &Source, span: Span, message: &str, in_list: bool) -> Proble
             Problem { message: "this name stands twice in its table".to_owned(), ..problem }
                 .help("keep one of them")
         }
-        _ if message.starts_with("invalid basic string") => problem.help("close it with `\"`"),
+        "invalid basic string, expected `\"`" => problem.help("close it with `\"`"),
         _ if message.starts_with("key with no value") => problem.help("write `name = value`"),
         _ => problem,
     }
