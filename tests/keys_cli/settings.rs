@@ -91,3 +91,23 @@ fn an_id_that_is_in_two_files_is_not_guessed() {
     let error = home.run(&["keys", "revoke", "k"]).refused();
     assert!(error.contains("defined twice: in `a.toml` and `b.toml`"), "{error}");
 }
+
+#[test]
+fn a_profile_key_is_not_made_for_basic_where_the_account_is_the_user() {
+    let home = Home::empty();
+    let config = |user: &str| {
+        format!(
+            "[listen]\nhttp = \"127.0.0.1:0\"\nhttp_accepts = \"everything\"\n\
+             [upstream]\nurl = \"http://127.0.0.1:1\"\n\
+             [credentials]\nbasic = {{ username = \"{user}\" }}\n"
+        )
+    };
+    home.write("keygate.toml", config("account"));
+    home.run(&["accounts", "create", "acme"]).done();
+    let create = ["keys", "create", "--account", "acme", "--kind", "profile", "--basic"];
+    let error = home.run(&create).refused();
+    assert!(error.contains("a profile key cannot be presented by Basic"), "{error}");
+    assert!(home.records().keys.is_empty());
+    home.write("keygate.toml", config("api"));
+    home.run(&create).done();
+}
