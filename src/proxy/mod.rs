@@ -1,4 +1,4 @@
-//! Bytes in, bytes out. [`handle`] is one request's way through: intake, decide and charge,
+//! Bytes in, bytes out. `handle` is one request's way through: intake, decide and charge,
 //! forward or refuse, and one record of it.
 //!
 //! Must not know TOML or files. A worker is one thread with its own listeners, its own upstream
