@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::AUTHORIZATION;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -125,6 +126,8 @@ impl Body for RequestBody {
                 if let Some(trailers) = frame.trailers_mut() {
                     strip_hop_by_hop(trailers);
                     strip_reserved(trailers, stripper);
+                    // Never a field of trailers (RFC 9110, section 6.5.1).
+                    trailers.remove(AUTHORIZATION);
                     upload.complete.set(true);
                 }
                 Poll::Ready(Some(Ok(frame)))

@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, EXPECT, HOST, PROXY_AUTHENTICATE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -49,7 +49,8 @@ pub(super) fn upstream(
     headers.remove(EXPECT);
     headers.remove(TE);
     strip_reserved(headers, snapshot.stripper());
-    strip_credential(headers, snapshot, forward_credential);
+    strip_credential(headers, snapshot, key, forward_credential);
+    join_cookies(headers);
     if te_trailers {
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
@@ -92,16 +93,34 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     names.filter(|name| ![HOST, CONTENT_LENGTH, AUTHORIZATION].contains(name)).collect()
 }
 
-fn strip_credential(headers: &mut HeaderMap, snapshot: &Snapshot, forward: bool) {
+/// Without an identity `Authorization` goes whatever carriers are on: nobody has judged it.
+fn strip_credential(
+    headers: &mut HeaderMap,
+    snapshot: &Snapshot,
+    key: Option<KeyIndex>,
+    forward: bool,
+) {
     if forward {
         return;
     }
     let credentials = snapshot.credentials();
-    if credentials.uses_authorization() {
+    if credentials.uses_authorization() || key.is_none() {
         headers.remove(AUTHORIZATION);
     }
     if let Some(name) = &credentials.header {
         headers.remove(name);
+    }
+}
+
+/// HTTP/2 may split what HTTP/1.1 has in one line (RFC 9113, section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut lines = headers.get_all(COOKIE).iter();
+    if lines.next().is_none() || lines.next().is_none() {
+        return;
+    }
+    let lines: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
     }
 }
 

@@ -358,3 +358,43 @@ fn a_refusal_comes_before_the_client_is_told_to_go_on() {
     client.response("POST").ok();
     assert_eq!(origin.only().body, b"body");
 }
+
+#[test]
+fn what_the_upstream_says_to_us_alone_stays_with_us() {
+    let answer = "HTTP/1.1 200 OK\r\nconnection: keep-alive, x-hop\r\nkeep-alive: timeout=5\r\n\
+                  x-hop: 1\r\nx-end: 1\r\nset-cookie: a=1\r\nset-cookie: b=2\r\n\
+                  content-length: 2\r\n\r\nok";
+    let origin = Origin::tcp(fixed(answer, || After::Keep));
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let responses =
+        [sidecar.client().get("/", &[&bearer(READ)]), sidecar.http2().get("/", &[&bearer(READ)])];
+    for response in responses {
+        response.ok();
+        assert_eq!(response.value("x-end"), Some("1"));
+        assert_eq!(response.values("set-cookie"), ["a=1", "b=2"]);
+        for name in ["keep-alive", "x-hop"] {
+            assert_eq!(response.value(name), None, "{response:?}");
+        }
+    }
+}
+
+#[test]
+fn an_early_hint_does_not_pass_for_the_answer() {
+    let answer = "HTTP/1.1 103 Early Hints\r\nlink: </x>\r\n\r\n\
+                  HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let origin = Origin::tcp(fixed(answer, || After::Keep));
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    for _ in 0..2 {
+        assert_eq!(client.get("/", &[&bearer(READ)]).body, b"ok");
+    }
+    assert_eq!(sidecar.http2().get("/", &[&bearer(READ)]).body, b"ok");
+}
+
+#[test]
+fn cookies_that_http2_splits_are_joined_again() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    sidecar.http2().get("/", &[&bearer(READ), "cookie: a=1", "cookie: b=2"]).ok();
+    assert_eq!(origin.only().value("cookie"), Some("a=1; b=2"));
+}

@@ -15,7 +15,7 @@ fn plays(origin: &Origin2, setup: &Setup) {
     assert_eq!(response.body, b"ok");
     let mut stream = http2.open("POST", "/", &[&bearer(WRITE)], false);
     stream.send(b"abc", false);
-    stream.send_trailers(&["x-check: 1", "x_account_id: forged"]);
+    stream.send_trailers(&["x-check: 1", "x_account_id: forged", "authorization: Bearer forged"]);
     let response = stream.response();
     response.ok();
     assert_eq!(
@@ -37,6 +37,7 @@ fn plays(origin: &Origin2, setup: &Setup) {
     let trailers = seen[1].trailers.as_ref().expect("trailers");
     assert_eq!(trailers["x-check"], "1");
     assert!(!trailers.contains_key("x_account_id"));
+    assert!(!trailers.contains_key("authorization"));
     assert_eq!(*origin.connections.lock().unwrap(), 1);
 }
 

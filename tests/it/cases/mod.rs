@@ -64,6 +64,16 @@ fn shadow_and_public_routes_waive_what_they_say() {
 }
 
 #[test]
+fn the_first_check_that_fails_is_the_answer() {
+    play("order.toml");
+}
+
+#[test]
+fn a_header_of_its_own_can_be_the_only_carrier() {
+    play("header-only.toml");
+}
+
+#[test]
 fn ambiguous_paths_are_refused() {
     play("paths.toml");
 }
