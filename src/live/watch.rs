@@ -88,8 +88,12 @@ impl Watch {
     fn run(mut self, hints: &Receiver<Trigger>) {
         let mut polls = 0u32;
         loop {
-            self.follow();
-            let requested = match hints.recv_timeout(POLL) {
+            // What changed before a directory was watched was not reported.
+            let hint = match self.follow() {
+                true => Ok(Trigger::Event),
+                false => hints.recv_timeout(POLL),
+            };
+            let requested = match hint {
                 Ok(first) => match settle(first, hints) {
                     Trigger::Stop => return,
                     Trigger::Request => true,
@@ -110,23 +114,26 @@ impl Watch {
         }
     }
 
-    /// Watches the directories of all files, of what they lead to, and no others.
-    fn follow(&mut self) {
-        let Some(watcher) = &mut self.watcher else { return };
+    /// Watches the directories of all files, of what they lead to, and no others. Says whether any
+    /// of them is new.
+    fn follow(&mut self) -> bool {
+        let Some(watcher) = &mut self.watcher else { return false };
         let wanted: HashSet<_> =
             self.reloader.watched().iter().flat_map(|path| directories(path)).collect();
         for gone in self.directories.difference(&wanted) {
             let _ = watcher.unwatch(gone);
         }
         self.directories.retain(|directory| wanted.contains(directory));
+        let mut any = false;
         for new in wanted {
             // One that cannot be watched yet is tried again at the next poll.
             if !self.directories.contains(&new)
                 && watcher.watch(&new, RecursiveMode::NonRecursive).is_ok()
             {
-                self.directories.insert(new);
+                any = self.directories.insert(new);
             }
         }
+        any
     }
 }
 
