@@ -109,14 +109,17 @@ pub struct Stripper {
     prefixes: Vec<Box<[u8]>>,
     /// By the first folded byte: the lengths (capped at 63) of the names that begin with it.
     lengths: [u64; 256],
+    carrier: Option<HeaderName>,
 }
 
 impl Stripper {
-    /// All names that identity uses or once used, what is reserved, and what is forgeable. The
-    /// name of a key carrier is dropped too unless credentials travel.
+    /// All names that identity uses or once used, what is reserved, and what is forgeable. Other
+    /// spellings of a key's carrier are dropped too; whether the carrier itself travels is a
+    /// question of its own.
     #[must_use]
     pub fn new(identity: &Identity, carrier: Option<&HeaderName>) -> Self {
-        let mut stripper = Self { exact: HashSet::new(), prefixes: Vec::new(), lengths: [0; 256] };
+        let (exact, prefixes) = (HashSet::new(), Vec::new());
+        let mut stripper = Self { exact, prefixes, lengths: [0; 256], carrier: carrier.cloned() };
         let fixed = DEFAULTS.iter().chain(&FORGEABLE).map(|name| name.as_bytes());
         let own = identity.names().chain(carrier).map(|name| name.as_str().as_bytes());
         fixed.chain(own).for_each(|name| stripper.add(name));
@@ -133,7 +136,16 @@ impl Stripper {
     /// Whether a name is one of them when case and punctuation are folded.
     #[must_use]
     pub fn drops(&self, name: &HeaderName) -> bool {
-        let name = name.as_str().as_bytes();
+        self.folds(name.as_str().as_bytes()) && self.carrier.as_ref() != Some(name)
+    }
+
+    /// The header that carries keys, in its own spelling.
+    #[must_use]
+    pub const fn carrier(&self) -> Option<&HeaderName> {
+        self.carrier.as_ref()
+    }
+
+    fn folds(&self, name: &[u8]) -> bool {
         let first = name.first().map_or(0, |&byte| usize::from(fold(byte)));
         let lengths = self.lengths.get(first).copied().unwrap_or(0);
         if lengths >> name.len().min(63) & 1 == 0 {

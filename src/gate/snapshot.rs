@@ -108,7 +108,6 @@ impl Snapshot {
     #[must_use]
     pub fn new(parts: Parts, revocations: Revocations) -> Self {
         let carrier = parts.credentials.header.as_ref();
-        let carrier = carrier.filter(|_| !parts.identity.forward_credential);
         let stripper = Arc::new(Stripper::new(&parts.identity, carrier));
         let mut known = Permissions::default();
         let routes = parts.routes.list().iter();

@@ -1,19 +1,25 @@
 //! The set-up of the log: JSON lines on standard error, or plain ones where a person is looking.
 //!
 //! `KEYGATE_LOG`, else `RUST_LOG`, says what is logged, in the syntax of `tracing`'s filters:
-//! `debug`, or `info,keygate::access=debug`.
+//! `debug`, or `info,keygate::access=debug`. Of the libraries below us nothing finer than `info` is
+//! ever logged: they do not know which header is a secret.
 
 use std::env;
 use std::io::{self, IsTerminal};
 use std::panic;
 use std::sync::Arc;
 
-use tracing::Subscriber;
-use tracing_subscriber::filter::EnvFilter;
-use tracing_subscriber::fmt::MakeWriter;
+use tracing::{Level, Metadata, Subscriber};
+use tracing_subscriber::Registry;
+use tracing_subscriber::filter::{EnvFilter, filter_fn};
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use super::metrics::Metrics;
 use super::sink::{self, Sink};
+
+/// What the targets of our own lines begin with.
+const OURS: &str = env!("CARGO_PKG_NAME");
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,19 +94,23 @@ fn subscriber<W>(format: Format, filter: EnvFilter, out: W) -> Box<dyn Subscribe
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(out).with_target(true);
+    let registry = Registry::default().with(filter).with(filter_fn(is_ours_or_coarse));
+    let lines = fmt::layer().with_writer(out).with_target(true);
     match format {
-        Format::Json => Box::new(
-            builder
-                .json()
-                .flatten_event(true)
-                .with_current_span(false)
-                .with_span_list(false)
-                .finish(),
-        ),
-        Format::Human { colour } => Box::new(builder.with_ansi(colour).finish()),
+        Format::Json => {
+            Box::new(registry.with(
+                lines.json().flatten_event(true).with_current_span(false).with_span_list(false),
+            ))
+        }
+        Format::Human { colour } => Box::new(registry.with(lines.with_ansi(colour))),
     }
+}
+
+/// The traces of libraries print frames and headers, keys among them.
+fn is_ours_or_coarse(metadata: &Metadata<'_>) -> bool {
+    let target = metadata.target();
+    let ours = target == OURS || target.strip_prefix(OURS).is_some_and(|r| r.starts_with("::"));
+    ours || *metadata.level() <= Level::INFO
 }
 
 #[cfg(test)]
@@ -152,5 +162,19 @@ pub(super) mod tests {
         assert_eq!(line["admin"], "127.0.0.1:9090");
         assert_eq!(line["level"], "INFO");
         assert!(line["timestamp"].as_str().is_some_and(|at| at.ends_with('Z')));
+    }
+
+    #[test]
+    fn no_filter_lets_the_traces_of_libraries_through() {
+        for filter in ["trace", "h2=trace,hyper=trace,keygate=trace", "trace,h2::codec=trace"] {
+            let lines = lines(filter, || {
+                tracing::trace!(target: "h2::codec", "authorization: Bearer SECRET");
+                tracing::debug!(target: "hyper::proto", "authorization: Bearer SECRET");
+                tracing::debug!(target: "keygatekeeper", "not ours");
+                tracing::trace!(target: "keygate::access", "ours");
+            });
+            let [line] = lines.as_slice() else { panic!("{lines:?}") };
+            assert_eq!(line["message"], "ours");
+        }
     }
 }

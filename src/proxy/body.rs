@@ -8,13 +8,12 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::AUTHORIZATION;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
 use super::headers::strip_hop_by_hop;
-use super::headers::strip_reserved;
+use super::headers::strip_trailers;
 use super::lifeline::Line;
 use super::pool::Lease;
 use super::worker::Task;
@@ -124,10 +123,7 @@ impl Body for RequestBody {
                 upload.complete.set(body.is_end_stream());
                 let mut frame = frame;
                 if let Some(trailers) = frame.trailers_mut() {
-                    strip_hop_by_hop(trailers);
-                    strip_reserved(trailers, stripper);
-                    // Never a field of trailers (RFC 9110, section 6.5.1).
-                    trailers.remove(AUTHORIZATION);
+                    strip_trailers(trailers, stripper);
                     upload.complete.set(true);
                 }
                 Poll::Ready(Some(Ok(frame)))

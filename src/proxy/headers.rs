@@ -74,14 +74,24 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     HOP_BY_HOP_NAMED.iter().for_each(|name| drop(headers.remove(*name)));
 }
 
-/// Removes every spelling of a reserved name; of trailers too.
-pub(super) fn strip_reserved(headers: &mut HeaderMap, stripper: &Stripper) {
+/// Removes every spelling of a reserved name.
+fn strip_reserved(headers: &mut HeaderMap, stripper: &Stripper) {
     if !headers.keys().any(|name| stripper.drops(name)) {
         return;
     }
     let names: Vec<_> = headers.keys().filter(|name| stripper.drops(name)).cloned().collect();
     for name in names {
         headers.remove(name);
+    }
+}
+
+/// Makes a client's trailers fit to travel on: nothing in them frames, routes or authenticates
+/// (RFC 9110, section 6.5.1), and nothing that is reserved stands there instead of in the head.
+pub(super) fn strip_trailers(trailers: &mut HeaderMap, stripper: &Stripper) {
+    strip_hop_by_hop(trailers);
+    strip_reserved(trailers, stripper);
+    for name in [HOST, CONTENT_LENGTH, AUTHORIZATION].iter().chain(stripper.carrier()) {
+        trailers.remove(name);
     }
 }
 
@@ -201,5 +211,23 @@ mod tests {
             let headers = map(&[("connection", "upgrade"), ("upgrade", bad)]);
             assert!(!asks_for_websocket(&Method::GET, &headers), "{bad}");
         }
+    }
+
+    #[test]
+    fn trailers_neither_frame_nor_authenticate() {
+        let carrier = HeaderName::from_static("x-api-key");
+        let stripper = Stripper::new(&crate::gate::Identity::default(), Some(&carrier));
+        let mut trailers = map(&[
+            ("authorization", "Bearer k"),
+            ("x-api-key", "k"),
+            ("X_Api_Key", "k"),
+            ("content-length", "3"),
+            ("host", "h"),
+            ("x-account-id", "acme"),
+            ("grpc-status", "0"),
+        ]);
+        strip_trailers(&mut trailers, &stripper);
+        let left: Vec<_> = trailers.keys().map(HeaderName::as_str).collect();
+        assert_eq!(left, ["grpc-status"]);
     }
 }

@@ -44,8 +44,11 @@ impl Intake {
 
     /// Whether the client came by HTTPS: to us, or to a trusted proxy that says so.
     pub(super) fn https(&self, parts: &Parts, transport: Transport) -> bool {
-        let said = || parts.headers.get("x-forwarded-proto").is_some_and(|v| v == "https");
-        transport == Transport::Tls || (self.trusted_peer && said())
+        let mut said = parts.headers.get_all("x-forwarded-proto").iter();
+        // Said twice it is not believed: nobody knows which of them the proxy said.
+        let https = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"https");
+        let mut once = || said.next().is_some_and(https) && said.next().is_none();
+        transport == Transport::Tls || (self.trusted_peer && once())
     }
 }
 

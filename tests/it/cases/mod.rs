@@ -32,6 +32,11 @@ fn credentials_are_taken_by_the_carriers_that_are_on() {
 }
 
 #[test]
+fn a_header_of_its_own_leaves_authorization_to_the_upstream() {
+    play("header-travels.toml");
+}
+
+#[test]
 fn the_account_is_the_basic_user_where_so_configured() {
     play("basic-account.toml");
 }
@@ -70,7 +75,7 @@ fn the_first_check_that_fails_is_the_answer() {
 
 #[test]
 fn a_header_of_its_own_can_be_the_only_carrier() {
-    play("header-only.toml");
+    play("header-travels.toml");
 }
 
 #[test]
