@@ -75,7 +75,7 @@ fn the_first_check_that_fails_is_the_answer() {
 
 #[test]
 fn a_header_of_its_own_can_be_the_only_carrier() {
-    play("header-travels.toml");
+    play("header-only.toml");
 }
 
 #[test]
