@@ -5,9 +5,10 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::header::HOST;
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::body::{RequestBody, Upload};
@@ -49,9 +50,8 @@ pub(super) enum Failure {
 
 impl Failure {
     /// What the upstream sent is no answer to what it was asked.
-    pub(super) fn garbage() -> Self {
-        let detail = "it switches to a protocol that nobody asked for".to_owned();
-        Self::Upstream(Denial::UpstreamUnreachable, UpstreamError::Garbage, detail)
+    pub(super) fn garbage(detail: &str) -> Self {
+        Self::Upstream(Denial::UpstreamUnreachable, UpstreamError::Garbage, detail.to_owned())
     }
 }
 
@@ -183,10 +183,17 @@ fn readdress(
     http2: bool,
 ) -> Request<RequestBody> {
     if !http2 {
+        // The library sends GET and HEAD without their bodies unless the framing is spelled out.
+        let framed = request.headers().contains_key(CONTENT_LENGTH);
+        if !framed && !request.body().is_end_stream() {
+            let chunked = HeaderValue::from_static("chunked");
+            request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+        }
         return request;
     }
     *request.version_mut() = Version::HTTP_2;
-    request.headers_mut().remove(http::header::CONNECTION);
+    request.headers_mut().remove(CONNECTION);
+    request.headers_mut().remove(TRANSFER_ENCODING);
     let host = request.headers_mut().remove(HOST);
     let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
     let mut parts = request.uri().clone().into_parts();

@@ -53,7 +53,10 @@ pub(super) async fn forward(
     };
     let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
     if switched && !(websocket && upgrade::agreed(&answer)) {
-        return exchange.fail(&Failure::garbage());
+        return exchange.fail(&Failure::garbage("it switches to a protocol nobody asked for"));
+    }
+    if !headers::is_framed_once(answer.headers()) {
+        return exchange.fail(&Failure::garbage("its answer is framed in more than one way"));
     }
     exchange.record.answered(answer.status().as_u16(), clock::mono());
     let guards = exchange.into_guards(permit.into_slot(), limits.line.clone());

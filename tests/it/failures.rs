@@ -3,6 +3,7 @@
 
 use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::actors::client::{bearer, head};
@@ -10,7 +11,7 @@ use crate::actors::origin::{After, Origin};
 use crate::actors::scripts::{echo, events, fixed, hang, websocket};
 use crate::actors::setup::{READ, Setup, WRITE};
 use crate::actors::sidecar::Sidecar;
-use crate::actors::{Cue, eventually};
+use crate::actors::{Cue, eventually, never};
 
 #[test]
 fn an_upstream_that_is_down_is_a_502_and_recovers_by_itself() {
@@ -62,7 +63,7 @@ fn an_upstream_that_hangs_in_the_body_cuts_the_answer() {
 
 #[test]
 fn what_is_not_http_is_a_502() {
-    let garbage: [&str; 9] = [
+    let garbage: [&str; 11] = [
         "\u{16}\u{3}\u{1}garbage\r\n\r\n",
         "hello\r\n\r\n",
         "<html>HTTP/0.9</html>",
@@ -71,6 +72,8 @@ fn what_is_not_http_is_a_502() {
         "HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\nab",
         "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
         "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: gzip\r\n\r\nab",
         "",
     ];
     for answer in garbage {
@@ -209,6 +212,21 @@ fn a_websocket_passes_after_a_permit() {
 }
 
 #[test]
+fn a_websocket_may_be_silent_longer_than_any_timeout() {
+    let origin = Origin::tcp(websocket);
+    let setup = Setup::before(&origin)
+        .upstream("timeout = \"200ms\"")
+        .config("[[route]]\npath = \"/{*rest}\"\ntimeout = \"300ms\"");
+    let sidecar = Sidecar::start(&setup);
+    let mut client = sidecar.client();
+    let response = client.get("/ws", &[&UPGRADE[..], &[&bearer(READ)]].concat());
+    assert_eq!(response.status, 101);
+    assert!(never(Duration::from_millis(900), || origin.only().gone));
+    client.send("still here");
+    assert_ne!(client.wire.fill().unwrap(), 0);
+}
+
+#[test]
 fn a_websocket_does_not_pass_without_a_permit() {
     let origin = Origin::tcp(websocket);
     let sidecar = Sidecar::start(&Setup::before(&origin));
@@ -253,4 +271,31 @@ fn one_slow_answer_does_not_hold_up_another() {
     eventually("nothing in flight", || {
         (sidecar.metric("keygate_in_flight_requests", &[]) == 0.0).then_some(())
     });
+}
+
+#[test]
+fn a_client_that_does_not_read_holds_the_upstream_back() {
+    let sent = Arc::<AtomicUsize>::default();
+    let count = Arc::clone(&sent);
+    let origin = Origin::tcp(move |exchange| {
+        exchange.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n");
+        let piece = vec![b'x'; 1 << 20];
+        while exchange.send(&piece) {
+            count.fetch_add(1, Ordering::SeqCst);
+        }
+        After::Close
+    });
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(head("GET", "/", &[&bearer(READ)]));
+    let (response, _) = client.response_head("GET");
+    assert_eq!(response.status, 200);
+    let http2 = sidecar.http2();
+    let mut stream = http2.open("GET", "/", &[&bearer(READ)], true);
+    assert_eq!(stream.head().status, 200);
+    // What the sockets hold, and no more: 2 streams, a few MiB each.
+    assert!(never(Duration::from_millis(500), || sent.load(Ordering::SeqCst) > 40));
+    drop(client);
+    stream.reset();
+    origin.wait("the end", |state| state.requests.iter().all(|seen| seen.gone));
 }

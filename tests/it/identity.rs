@@ -359,6 +359,9 @@ fn a_tunnel_is_never_opened() {
     ));
     let response = client.response("GET");
     assert!((400..600).contains(&response.status), "{response:?}");
+
+    let status = sidecar.http2().connect_to("example.test:443", &[&bearer(WRITE)]);
+    assert!(status.is_none_or(|status| (400..600).contains(&status)), "{status:?}");
     assert_eq!(origin.count(), 0);
 }
 

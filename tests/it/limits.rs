@@ -388,3 +388,20 @@ fn the_queue_is_not_counted_in_a_routes_time() {
     scene.turnstile.allow(2);
     answered(second).ok();
 }
+
+#[test]
+fn a_limit_that_is_not_enforced_only_counts() {
+    let route = "[[route]]\npath = \"/insert\"\nenforce = false\n\
+                 in_flight = { max = 1, per = \"account\", queue = \"10s\" }\n";
+    let scene = Scene::new(route);
+    let first = scene.insert(WRITE, "first");
+    scene.arrived(1);
+    let second = scene.insert(WRITE, "second");
+    scene.arrived(2);
+    scene.turnstile.allow(2);
+    answered(first).ok();
+    answered(second).ok();
+    eventually("the count", || {
+        (scene.sidecar.counted("shadow", Some("too_many_in_flight")) == 1).then_some(())
+    });
+}

@@ -36,8 +36,6 @@ mod reload;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]
-mod story;
-#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod upstream_http2;

@@ -329,10 +329,9 @@ fn a_broken_file_keeps_the_old_state_and_says_where() {
     eventually("the metric", || {
         (sidecar.metric("keygate_last_reload_successful", &[]) == 0.0).then_some(())
     });
-    let ready = sidecar.ready();
-    let error = ready["error"].as_str().expect("an error");
+    let error = eventually("the error", || sidecar.ready()["error"].as_str().map(str::to_owned));
     assert!(error.contains("keys.toml"), "{error}");
-    assert_eq!(ready["ready"], true);
+    assert_eq!(sidecar.ready()["ready"], true);
     client.get("/", &[&bearer(READ)]).ok();
     sidecar.replace("keys.toml", usual_keys());
     eventually("it to be over", || {

@@ -4,10 +4,10 @@ use std::fs;
 use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 
-use crate::actors::client::bearer;
+use crate::actors::client::{Client, bearer};
 use crate::actors::origin::Origin;
 use crate::actors::pki::TRUSTED;
-use crate::actors::setup::{READ, Setup, account, key, usual_keys};
+use crate::actors::setup::{READ, Setup, account, key, sha256, usual_keys};
 use crate::actors::sidecar::{Sidecar, refuses};
 
 fn setup() -> Setup {
@@ -240,4 +240,39 @@ fn plain_http_behind_a_trusted_proxy_counts_by_what_it_says() {
         .plain()
         .get("/", &[&bearer(READ), "X-Forwarded-Proto: https"])
         .refused(401, "insecure_transport");
+}
+
+#[test]
+fn several_addresses_are_all_listened_on() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin).listen("https = [\"127.0.0.1:0\", \"127.0.0.2:0\"]");
+    let sidecar = Sidecar::start(&setup);
+    let line = sidecar.logged(0, "the addresses", |line| line.message() == "listening");
+    let addresses = line.texts("https");
+    assert_eq!(addresses.len(), 2, "{addresses:?}");
+    for address in addresses {
+        Client::tls(address.parse().unwrap()).get("/", &[&bearer(READ)]).ok();
+    }
+}
+
+#[test]
+fn with_a_pepper_digests_are_keyed() {
+    use hmac::{Hmac, KeyInit as _, Mac as _};
+    let mut mac = Hmac::<sha2::Sha256>::new_from_slice(b"0123456789abcdef").unwrap();
+    mac.update(READ.as_bytes());
+    let hex: String = mac.finalize().into_bytes().iter().map(|b| format!("{b:02X}")).collect();
+    let record = |digest: &str| {
+        account("acme", "")
+            + &format!("[[key]]\nid = \"k\"\naccount = \"acme\"\ndigest = \"{digest}\"\n")
+    };
+    let origin = Origin::echo();
+    let peppered = || {
+        let config = "[keys]\nfiles = [\"keys.toml\"]\npepper_file = \"pepper\"";
+        Setup::before(&origin).config(config).file("pepper", "0123456789abcdef\n")
+    };
+    let sidecar = Sidecar::start(&peppered().keys(record(&format!("hmac-sha256:{hex}"))));
+    sidecar.get("/", &[&bearer(READ)]).ok();
+    refused(&peppered().keys(record(&sha256(READ))), &["keys.toml:", "hmac-sha256", "pepper"]);
+    let unpeppered = setup().keys(record(&format!("hmac-sha256:{hex}")));
+    refused(&unpeppered, &["keys.toml:", "pepper_file"]);
 }

@@ -91,6 +91,18 @@ impl Http2 {
         Ok(Stream { answer: Some(answer), body, incoming: None })
     }
 
+    /// Asks for a tunnel; the status, unless the stream is reset.
+    pub(crate) fn connect_to(&self, authority: &str, fields: &[&str]) -> Option<u16> {
+        let mut request = Request::builder().method("CONNECT").uri(authority).body(()).unwrap();
+        request.headers_mut().extend(fields.iter().map(|field| split(field)));
+        let mut send = wait("readiness", self.send.clone().ready()).ok()?;
+        let (answer, _body) = {
+            let _driver = DRIVER.enter();
+            send.send_request(request, false).ok()?
+        };
+        wait("answer", answer).ok().map(|answer| answer.status().as_u16())
+    }
+
     /// A whole exchange.
     pub(crate) fn request(
         &self,
