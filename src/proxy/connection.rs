@@ -20,6 +20,7 @@ use super::exec::LocalExec;
 use super::handle;
 use super::linger::linger;
 use super::sniff::{Fragments, Sniffed};
+use super::socket::Socket;
 use super::worker::Worker;
 use crate::clock;
 use crate::gate::Transport;
@@ -47,6 +48,7 @@ pub(super) struct Origin {
     pub(super) transport: Transport,
     /// What the input was watched for, over HTTP/1.
     pub(super) fragments: Option<Fragments>,
+    socket: Option<Socket>,
     requests: Cell<u64>,
     last: Cell<Instant>,
 }
@@ -56,39 +58,44 @@ pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr, k
     let _counted = worker.metrics().connection(kind);
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
+    let socket = Socket::new(stream);
     match kind {
-        ListenerKind::Https => secure(worker, stream, peer).await,
+        ListenerKind::Https => secure(worker, socket, peer).await,
         ListenerKind::Http | ListenerKind::Admin => {
-            if let Some(begun) = Begun::read(&worker, stream, 1).await {
-                http1(worker, begun, peer, Transport::Plain).await;
+            if let Some(begun) = Begun::read(&worker, socket.clone(), 1).await {
+                http1(worker, begun, socket, (peer, Transport::Plain)).await;
             }
         }
     }
 }
 
-async fn secure(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr) {
+async fn secure(worker: Rc<Worker>, socket: Socket, peer: IpAddr) {
     let Some(config) = worker.world().tls().cloned() else { return };
-    let handshake = TlsAcceptor::from(config).accept(stream);
+    let handshake = TlsAcceptor::from(config).accept(socket.clone());
     let Some(Ok(stream)) = in_time(&worker, HANDSHAKE, handshake).await else { return };
-    let (socket, session) = stream.get_ref();
+    let (_, session) = stream.get_ref();
     // A client without TCP_NODELAY holds its first request back until its last flight is
     // acknowledged; the system would take 40 ms to do that by itself.
-    let _ = socket2::SockRef::from(socket).set_tcp_quickack(true);
+    socket.acknowledge();
     let is_http2 = session.alpn_protocol() == Some(b"h2");
     let least = if is_http2 { PREFACE } else { 1 };
     let Some(begun) = Begun::read(&worker, stream, least).await else { return };
     match is_http2 {
         true => http2(worker, begun, peer).await,
-        false => http1(worker, begun, peer, Transport::Tls).await,
+        false => http1(worker, begun, socket, (peer, Transport::Tls)).await,
     }
 }
 
-async fn http1<T>(worker: Rc<Worker>, begun: Begun<T>, peer: IpAddr, transport: Transport)
-where
+async fn http1<T>(
+    worker: Rc<Worker>,
+    begun: Begun<T>,
+    socket: Socket,
+    (peer, transport): (IpAddr, Transport),
+) where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let (io, fragments) = Sniffed::new(begun);
-    let origin = Rc::new(Origin::new(peer, transport, Some(fragments)));
+    let origin = Rc::new(Origin::new(peer, transport, Some(fragments), Some(socket)));
     let service = {
         let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
         service_fn(move |request| {
@@ -125,7 +132,7 @@ async fn http2<T>(worker: Rc<Worker>, begun: Begun<T>, peer: IpAddr)
 where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let origin = Rc::new(Origin::new(peer, Transport::Tls, None));
+    let origin = Rc::new(Origin::new(peer, Transport::Tls, None, None));
     let service = {
         let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
         service_fn(move |request| {
@@ -157,9 +164,22 @@ where
 }
 
 impl Origin {
-    fn new(peer: IpAddr, transport: Transport, fragments: Option<Fragments>) -> Self {
+    fn new(
+        peer: IpAddr,
+        transport: Transport,
+        fragments: Option<Fragments>,
+        socket: Option<Socket>,
+    ) -> Self {
         let (requests, last) = (Cell::new(0), Cell::new(clock::mono()));
-        Self { peer, transport, fragments, requests, last }
+        Self { peer, transport, fragments, socket, requests, last }
+    }
+
+    /// Until the client has left. Over HTTP/2 the library tells.
+    pub(super) async fn left(&self) {
+        match &self.socket {
+            Some(socket) => socket.closed().await,
+            None => std::future::pending().await,
+        }
     }
 
     fn begin(&self) {

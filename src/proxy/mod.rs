@@ -22,6 +22,7 @@ mod pool;
 mod refuse;
 mod relay;
 mod sniff;
+mod socket;
 mod upgrade;
 mod worker;
 
@@ -29,6 +30,7 @@ use std::rc::Rc;
 
 use http::Request;
 use http::Response;
+use http_body::Body as _;
 use hyper::body::Incoming;
 
 use self::body::ResponseBody;
@@ -42,15 +44,31 @@ pub use self::listen::ListenError;
 pub use self::worker::Phase;
 pub use self::worker::run;
 
-/// Answers one request.
+/// Answers one request, as long as there is a client to answer.
 async fn handle(
     worker: Rc<Worker>,
     origin: Rc<Origin>,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
+    if request.body().is_end_stream() {
+        return answer(worker, &origin, request).await;
+    }
+    // While a body waits nobody reads the connection, so nobody would see its end.
+    tokio::select! {
+        biased;
+        answer = answer(worker, &origin, request) => answer,
+        () = origin.left() => refuse::nobody(),
+    }
+}
+
+async fn answer(
+    worker: Rc<Worker>,
+    origin: &Origin,
+    request: Request<Incoming>,
+) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();
-    let mut exchange = Exchange::begin(worker, &origin, &parts);
-    let intake = Intake::read(&parts, &origin, exchange.world().trusted_proxies());
+    let mut exchange = Exchange::begin(worker, origin, &parts);
+    let intake = Intake::read(&parts, origin, exchange.world().trusted_proxies());
     exchange.client = intake.client;
     match charge::permit(&mut exchange, &parts, &intake).await {
         Ok(permit) => relay::forward(exchange, permit, parts, body, &intake).await,

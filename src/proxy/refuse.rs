@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, WWW_AUTHENTICATE};
 use http::request::Parts;
-use http::{HeaderValue, Response, Version};
+use http::{HeaderValue, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -67,6 +67,14 @@ pub(super) fn leave_body_away(response: &mut Response<ResponseBody>) {
     let length = response.body().size_hint().exact().unwrap_or_default();
     response.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length));
     *response.body_mut() = ResponseBody::Own(None);
+}
+
+/// What is answered to a client that has left.
+pub(super) fn nobody() -> Response<ResponseBody> {
+    let mut response = Response::new(ResponseBody::Own(None));
+    *response.status_mut() = StatusCode::BAD_REQUEST;
+    close(&mut response);
+    response
 }
 
 /// Says that the connection ends with this answer.

@@ -251,6 +251,26 @@ fn who_left_the_queue_is_never_forwarded() {
 }
 
 #[test]
+fn who_left_the_queue_with_a_body_unread_is_never_forwarded() {
+    let scene = Scene::new(&limited("10s", "account"));
+    let first = scene.insert(WRITE, "first");
+    scene.arrived(1);
+    let mut leaver = scene.sidecar.client();
+    let length = "Content-Length: 300000";
+    leaver.send(head("POST", "/insert", &[&bearer(WRITE), "X-Name: leaver", length]));
+    scene.inside(2);
+    leaver.send(vec![b'x'; 100_000]);
+    let last = scene.insert(WRITE, "last");
+    scene.inside(3);
+    drop(leaver);
+    scene.inside(2);
+    scene.turnstile.allow(2);
+    answered(first).ok();
+    answered(last).ok();
+    assert_eq!(scene.names(), ["first", "last"]);
+}
+
+#[test]
 fn who_leaves_in_flight_frees_the_slot() {
     let scene = Scene::new(&limited("10s", "account"));
     let first = scene.insert(WRITE, "first");
