@@ -266,6 +266,7 @@ fn large_bodies_arrive_whole_both_ways() {
     let response = client.get("/", &[&bearer(WRITE)]);
     response.ok();
     assert!(response.body == body, "another body of {} bytes", response.body.len());
+    assert_eq!(client.request("POST", "/", &[&bearer(WRITE)], &body).text(), digest);
 }
 
 /// Answers with the digest of what arrived, without keeping it.
@@ -397,4 +398,18 @@ fn cookies_that_http2_splits_are_joined_again() {
     let sidecar = Sidecar::start(&Setup::before(&origin));
     sidecar.http2().get("/", &[&bearer(READ), "cookie: a=1", "cookie: b=2"]).ok();
     assert_eq!(origin.only().value("cookie"), Some("a=1; b=2"));
+}
+
+#[test]
+fn header_fields_keep_their_bytes_and_their_order() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let fields = [&bearer(READ), "X-Byte: caf\u{e9}", "X-Many: 1", "X-Empty:", "X-Many: 2, 3"];
+    sidecar.client().get("/", &fields).ok();
+    sidecar.http2().get("/", &fields.map(str::to_lowercase).each_ref().map(String::as_str));
+    for seen in origin.requests() {
+        assert_eq!(seen.value("x-byte"), Some("caf\u{e9}"));
+        assert_eq!(seen.values("x-many"), ["1", "2, 3"]);
+        assert_eq!(seen.value("x-empty"), Some(""));
+    }
 }

@@ -42,6 +42,38 @@ fn a_refused_body_that_is_too_long_to_read_away_closes_the_connection() {
 }
 
 #[test]
+fn a_refused_body_without_a_length_is_not_read_as_a_request_either() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(head("POST", "/", &["Transfer-Encoding: chunked"]));
+    let (piece, hidden) = ("x".repeat(40_000), smuggled());
+    let chunk = |data: &str| format!("{:x}\r\n{data}\r\n", data.len());
+    for _ in 0..5 {
+        let _ = client.wire.write((chunk(&piece) + &chunk(&hidden)).as_bytes());
+    }
+    client.response("POST").refused(401, "no_credential");
+    let _ = client.wire.write((chunk(&hidden) + "0\r\n\r\n").as_bytes());
+    assert!(client.closed());
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn a_refused_body_does_not_disturb_other_streams() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let http2 = sidecar.http2();
+    for _ in 0..20 {
+        let mut refused = http2.open("POST", "/", &[&bearer(READ)], false);
+        refused.send(&vec![b'x'; 200_000], false);
+        let response = refused.head();
+        assert_eq!(response.status, 403);
+        http2.request("POST", "/", &[&bearer(WRITE)], &vec![b'y'; 100_000]).ok();
+    }
+    assert_eq!(origin.count(), 20);
+}
+
+#[test]
 fn a_refusal_arrives_although_the_client_keeps_sending() {
     let origin = Origin::echo();
     let sidecar = Sidecar::start(&Setup::before(&origin));

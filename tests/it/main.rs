@@ -28,6 +28,8 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod parallel;
+#[cfg(test)]
 mod quickstart;
 #[cfg(test)]
 mod rehearsal;

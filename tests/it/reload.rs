@@ -273,6 +273,19 @@ fn timeouts_are_live() {
 }
 
 #[test]
+fn the_upstream_can_be_moved() {
+    let (origin, other) = (Origin::echo(), Origin::echo());
+    let sidecar = sidecar(&origin);
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(READ)]).ok();
+    let (config, generation) = (sidecar.read("keygate.toml"), sidecar.generation());
+    sidecar.replace("keygate.toml", config.replace(&origin.url, &other.url));
+    sidecar.reloaded(generation);
+    client.get("/", &[&bearer(READ)]).ok();
+    assert_eq!((origin.count(), other.count()), (1, 1));
+}
+
+#[test]
 fn a_listener_that_moves_asks_for_a_restart() {
     let origin = Origin::echo();
     let sidecar = sidecar(&origin);

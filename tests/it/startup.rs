@@ -276,3 +276,9 @@ fn with_a_pepper_digests_are_keyed() {
     let unpeppered = setup().keys(record(&format!("hmac-sha256:{hex}")));
     refused(&unpeppered, &["keys.toml:", "pepper_file"]);
 }
+
+#[test]
+fn a_file_of_revocations_that_is_missing_is_refused() {
+    let config = "[keys]\nfiles = [\"keys.toml\"]\nrevocations = \"revoked.txt\"";
+    refused(&setup().config(config), &["revoked.txt"]);
+}

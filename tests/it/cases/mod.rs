@@ -29,6 +29,7 @@ fn minimal_lets_in_only_keys() {
 #[test]
 fn credentials_are_taken_by_the_carriers_that_are_on() {
     play("carriers.toml");
+    play("carriers-plain.toml");
 }
 
 #[test]
