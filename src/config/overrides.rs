@@ -2,7 +2,6 @@
 //! and reported at their own text.
 
 use std::borrow::Cow;
-use std::path::Path;
 
 use toml::Spanned;
 
@@ -15,8 +14,9 @@ use crate::source::Value;
 
 /// The file's text together with the arguments'.
 pub(super) fn attach(file: Source, overrides: &[String]) -> Source {
-    // An argument was typed where the process was started.
-    let texts = overrides.iter().map(|text| Source::new("--set", Path::new(""), text)).collect();
+    // A path means what it would mean in the place of the one that it replaces.
+    let from = file.directory.clone();
+    let texts = overrides.iter().map(|text| Source::new("--set", &from, text)).collect();
     file.with_appended(texts)
 }
 

@@ -44,8 +44,9 @@ fn arguments_stand_in_place_of_what_the_file_says() {
     );
     assert_eq!(config.listen.https, ["127.0.0.1:0".parse().unwrap()]);
     assert_eq!(config.listen.trusted_proxies, ["10.0.0.0/8".parse().unwrap()]);
-    // An argument's paths are those of the directory that it was typed in.
-    assert_eq!(config.listen.admin, Some(AdminAddress::Unix("admin.sock".into())));
+    // A path means what it would mean in the file.
+    let socket = stage.path().join("admin.sock");
+    assert_eq!(config.listen.admin, Some(AdminAddress::Unix(socket)));
     assert_eq!(config.keys.prefix.as_str(), "acme");
     assert_eq!(config.keys.default_access.as_str(), "write");
     assert_eq!(config.credentials.anonymous, Anonymous::Forward);
@@ -54,6 +55,14 @@ fn arguments_stand_in_place_of_what_the_file_says() {
     assert_eq!(config.answers.status(Denial::NoRoute), StatusCode::NOT_FOUND);
     assert_eq!(config.routes.list()[0].timeout, Some(Duration::from_secs(5)));
     assert_eq!(config.workers, 3);
+}
+
+#[test]
+fn a_path_of_an_argument_is_relative_to_the_file_that_it_changes() {
+    let stage = stage();
+    let arguments = ["tls.certificate=tls/other.crt", "tls.private_key=tls/other.key"];
+    let config = config(stage.path(), LEAST, &[&arguments[..], &["keys.files=more.toml"]].concat());
+    assert_eq!(config.keys.files, [stage.path().join("more.toml")]);
 }
 
 #[test]
