@@ -30,6 +30,14 @@ fn an_upstream_that_is_down_is_a_502_and_recovers_by_itself() {
 }
 
 #[test]
+fn an_upstream_may_be_given_by_name() {
+    let origin = Origin::echo();
+    let url = origin.url.replace("127.0.0.1", "localhost");
+    let sidecar = Sidecar::start(&Setup::before_url(&url));
+    sidecar.get("/", &[&bearer(READ)]).ok();
+}
+
+#[test]
 fn an_upstream_that_hangs_is_a_504_in_the_configured_time() {
     let origin = Origin::tcp(hang);
     let sidecar = Sidecar::start(&Setup::before(&origin).upstream("timeout = \"300ms\""));

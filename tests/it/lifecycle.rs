@@ -179,3 +179,34 @@ fn a_key_that_loses_nothing_keeps_its_streams() {
         assert!(stream.piece().unwrap().is_some());
     }
 }
+
+/// Runs `keygate keys …` on the files of a running process; what it printed on stdout.
+fn keys(sidecar: &Sidecar, arguments: &[&str]) -> String {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_keygate"))
+        .arg("keys")
+        .args(arguments)
+        .arg("--config")
+        .arg(sidecar.path("keygate.toml"))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn a_key_lives_from_create_to_revoke_on_one_connection() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(READ)]).ok();
+    let printed = keys(&sidecar, &["create", "--account", "acme", "--access", "write"]);
+    let made = printed.trim();
+    crate::reload::soon(&mut client, made, 200);
+    let id = origin.last().value("x-key-id").unwrap().to_owned();
+    assert_eq!(origin.last().value("x-key-access"), Some("write"));
+    assert!(!sidecar.read("keys.toml").contains(made));
+    keys(&sidecar, &["revoke", &id]);
+    crate::reload::soon(&mut client, made, 401);
+    client.get("/", &[&bearer(READ)]).ok();
+    assert!(sidecar.refusals("revoked_key") >= 1);
+}

@@ -41,3 +41,5 @@ mod startup;
 mod tls;
 #[cfg(test)]
 mod upstream_http2;
+#[cfg(test)]
+mod volumes;

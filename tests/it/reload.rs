@@ -3,7 +3,6 @@
 
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -18,9 +17,9 @@ use crate::actors::{eventually, never, scripts};
 /// A change is in force within a second; the rest is for a machine that has other work.
 const SOON: Duration = Duration::from_millis(1700);
 
-const NEW: &str = "new-write-key-0123456789abcdef";
+pub(crate) const NEW: &str = "new-write-key-0123456789abcdef";
 
-fn with_a_new_key() -> String {
+pub(crate) fn with_a_new_key() -> String {
     usual_keys() + &key("new", "acme", NEW, "access = \"write\"")
 }
 
@@ -48,7 +47,7 @@ fn until(client: &mut Client, key: &str, status: u16) -> Duration {
 }
 
 #[track_caller]
-fn soon(client: &mut Client, key: &str, status: u16) {
+pub(crate) fn soon(client: &mut Client, key: &str, status: u16) {
     let took = until(client, key, status);
     assert!(took < SOON, "in force only after {took:?}");
 }
@@ -98,49 +97,6 @@ fn a_key_file_behind_a_swapped_symlink_is_seen() {
     // And the file that it points to now.
     fs::write(sidecar.path("two/keys.toml"), usual_keys()).unwrap();
     until(&mut client, NEW, 401);
-}
-
-/// Publishes one file of a volume as the kubelet does: a new directory, and `..data` renamed over.
-fn publish(volume: &Path, version: &str, name: &str, content: &str) {
-    let directory = volume.join(format!("..2026_11_22_{version}"));
-    fs::create_dir_all(&directory).unwrap();
-    fs::write(directory.join(name), content).unwrap();
-    let old = fs::read_link(volume.join("..data")).ok();
-    symlink(directory.file_name().unwrap(), volume.join("..data_tmp")).unwrap();
-    fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
-    if fs::symlink_metadata(volume.join(name)).is_err() {
-        symlink(format!("..data/{name}"), volume.join(name)).unwrap();
-    }
-    if let Some(old) = old {
-        fs::remove_dir_all(volume.join(old)).unwrap();
-    }
-}
-
-fn kubernetes_volume(files: &str) {
-    let origin = Origin::echo();
-    let setup = Setup::before(&origin).config(&format!("[keys]\nfiles = [{files:?}]"));
-    let directory = tempfile::TempDir::new().unwrap();
-    setup.write(directory.path());
-    let volume = directory.path().join("secret");
-    publish(&volume, "one", "keys.toml", &usual_keys());
-    let sidecar = Sidecar::start_in(directory, &setup);
-    let mut client = sidecar.client();
-    assert_eq!(client.get("/", &[&bearer(NEW)]).status, 401);
-    publish(&volume, "two", "keys.toml", &with_a_new_key());
-    soon(&mut client, NEW, 200);
-    publish(&volume, "three", "keys.toml", &usual_keys());
-    soon(&mut client, NEW, 401);
-    client.get("/", &[&bearer(READ)]).ok();
-}
-
-#[test]
-fn a_key_file_in_a_kubernetes_volume_is_seen() {
-    kubernetes_volume("secret/keys.toml");
-}
-
-#[test]
-fn a_directory_that_is_a_kubernetes_volume_is_seen() {
-    kubernetes_volume("secret");
 }
 
 #[test]
@@ -299,7 +255,7 @@ fn a_listener_that_moves_asks_for_a_restart() {
 }
 
 /// The serial number of the certificate that a new handshake shows.
-fn shown(sidecar: &Sidecar) -> Vec<u8> {
+pub(crate) fn shown(sidecar: &Sidecar) -> Vec<u8> {
     use rustls::pki_types::ServerName;
     let name = ServerName::try_from("localhost").unwrap();
     let mut session = rustls::ClientConnection::new(TRUSTED.client(&[]), name).unwrap();

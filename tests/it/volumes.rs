@@ -1,0 +1,105 @@
+//! Files as Kubernetes mounts them: every change is a new directory behind `..data`.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use crate::actors::client::bearer;
+use crate::actors::eventually;
+use crate::actors::origin::Origin;
+use crate::actors::pki::TRUSTED;
+use crate::actors::setup::{READ, Setup, usual_keys};
+use crate::actors::sidecar::Sidecar;
+use crate::reload::{NEW, shown, soon, with_a_new_key};
+
+/// Publishes a volume as the kubelet does: a new directory, and `..data` renamed over.
+fn publish(volume: &Path, version: &str, files: &[(&str, &str)]) {
+    let directory = volume.join(format!("..2026_11_22_{version}"));
+    fs::create_dir_all(&directory).unwrap();
+    for (name, content) in files {
+        fs::write(directory.join(name), content).unwrap();
+    }
+    let old = fs::read_link(volume.join("..data")).ok();
+    symlink(directory.file_name().unwrap(), volume.join("..data_tmp")).unwrap();
+    fs::rename(volume.join("..data_tmp"), volume.join("..data")).unwrap();
+    for (name, _) in files {
+        if fs::symlink_metadata(volume.join(name)).is_err() {
+            symlink(format!("..data/{name}"), volume.join(name)).unwrap();
+        }
+    }
+    if let Some(old) = old {
+        fs::remove_dir_all(volume.join(old)).unwrap();
+    }
+}
+
+fn secret_volume(files: &str) {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin).config(&format!("[keys]\nfiles = [{files:?}]"));
+    let directory = tempfile::TempDir::new().unwrap();
+    setup.write(directory.path());
+    let volume = directory.path().join("secret");
+    publish(&volume, "one", &[("keys.toml", &usual_keys())]);
+    let sidecar = Sidecar::start_in(directory, &setup);
+    let mut client = sidecar.client();
+    assert_eq!(client.get("/", &[&bearer(NEW)]).status, 401);
+    publish(&volume, "two", &[("keys.toml", &with_a_new_key())]);
+    soon(&mut client, NEW, 200);
+    publish(&volume, "three", &[("keys.toml", &usual_keys())]);
+    soon(&mut client, NEW, 401);
+    client.get("/", &[&bearer(READ)]).ok();
+}
+
+#[test]
+fn a_key_file_in_a_secret_volume_is_seen() {
+    secret_volume("secret/keys.toml");
+}
+
+#[test]
+fn a_directory_that_is_a_secret_volume_is_seen() {
+    secret_volume("secret");
+}
+
+#[test]
+fn a_config_in_a_volume_is_seen() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin);
+    let directory = tempfile::TempDir::new().unwrap();
+    setup.write(directory.path());
+    fs::remove_file(directory.path().join("keygate.toml")).unwrap();
+    publish(directory.path(), "one", &[("keygate.toml", &setup.text())]);
+    let sidecar = Sidecar::start_in(directory, &setup);
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(READ)]).ok();
+    let closed = setup.text() + "[[route]]\npath = \"/only\"\n";
+    publish(sidecar.directory.path(), "two", &[("keygate.toml", &closed)]);
+    soon(&mut client, READ, 403);
+    publish(sidecar.directory.path(), "three", &[("keygate.toml", &setup.text())]);
+    soon(&mut client, READ, 200);
+}
+
+#[test]
+fn a_certificate_in_a_volume_is_seen_with_its_key() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin);
+    let directory = tempfile::TempDir::new().unwrap();
+    setup.write(directory.path());
+    for name in ["server.crt", "server.key"] {
+        fs::remove_file(directory.path().join(name)).unwrap();
+    }
+    let issue = |path: &Path, version: &str| {
+        let identity = TRUSTED.issue();
+        let (certificate, key) = (identity.certificate.as_str(), identity.key.as_str());
+        publish(path, version, &[("server.crt", certificate), ("server.key", key)]);
+    };
+    issue(directory.path(), "one");
+    let sidecar = Sidecar::start_in(directory, &setup);
+    let (mark, mut last) = (sidecar.log.mark(), shown(&sidecar));
+    for version in ["two", "three"] {
+        issue(sidecar.directory.path(), version);
+        last = eventually("the new certificate", || {
+            Some(shown(&sidecar)).filter(|certificate| *certificate != last)
+        });
+    }
+    sidecar.client().get("/", &[&bearer(READ)]).ok();
+    assert!(!sidecar.log.text().lines().skip(mark).any(|line| line.contains("not reloaded")));
+}
