@@ -111,16 +111,22 @@ impl Slots {
     pub fn enter(&self, key: &LaneKey, limit: InFlight) -> Queue {
         let mut lane = self.lanes.entry(key.clone()).or_default();
         lane.max = limit.max;
-        if lane.held < lane.max && lane.queue.is_empty() {
+        // A limit that was raised is first of all for those who wait.
+        let woken = lane.admit();
+        let entered = if lane.held < lane.max {
             lane.held += 1;
-            return Queue::Admitted(Slot { slots: self.clone(), key: key.clone() });
-        }
-        if limit.queue.is_zero() || lane.queue.len() >= LONGEST_QUEUE {
-            return Queue::Full;
-        }
-        let waiter = Arc::new(Waiter::default());
-        lane.queue.push_back(Arc::clone(&waiter));
-        Queue::Wait(Waiting { slots: self.clone(), key: key.clone(), waiter, taken: false })
+            Queue::Admitted(Slot { slots: self.clone(), key: key.clone() })
+        } else if limit.queue.is_zero() || lane.queue.len() >= LONGEST_QUEUE {
+            Queue::Full
+        } else {
+            let waiter = Arc::new(Waiter::default());
+            lane.queue.push_back(Arc::clone(&waiter));
+            Queue::Wait(Waiting { slots: self.clone(), key: key.clone(), waiter, taken: false })
+        };
+        // Outside the lane's lock: a waker may run anything.
+        drop(lane);
+        woken.into_iter().for_each(Waker::wake);
+        entered
     }
 
     /// How many lanes are in use.
@@ -133,15 +139,9 @@ impl Slots {
         let mut woken = Vec::new();
         self.lanes.remove_if_mut(key, |_, lane| {
             lane.held = lane.held.saturating_sub(1);
-            while lane.held < lane.max
-                && let Some(next) = lane.queue.pop_front()
-            {
-                lane.held += 1;
-                woken.extend(next.admit());
-            }
+            woken = lane.admit();
             lane.held == 0 && lane.queue.is_empty()
         });
-        // Outside the lane's lock: a waker may run anything.
         woken.into_iter().for_each(Waker::wake);
     }
 
@@ -155,6 +155,20 @@ impl Slots {
             lane.held == 0 && lane.queue.is_empty()
         });
         queued
+    }
+}
+
+impl Lane {
+    /// Hands free places to who waits, in order. The wakers are for when the lock is free again.
+    fn admit(&mut self) -> Vec<Waker> {
+        let mut woken = Vec::new();
+        while self.held < self.max
+            && let Some(next) = self.queue.pop_front()
+        {
+            self.held += 1;
+            woken.extend(next.admit());
+        }
+        woken
     }
 }
 
@@ -311,7 +325,9 @@ mod tests {
         let Queue::Wait(mut second) = slots.enter(&lane("a"), one(1)) else { panic!("no queue") };
         let two = InFlight { max: 2, ..one(1) };
         let Queue::Wait(mut third) = slots.enter(&lane("a"), two) else { panic!("no queue") };
-        drop(first);
-        assert!(poll(&mut second).is_some() & poll(&mut third).is_some());
+        let second = poll(&mut second).unwrap();
+        assert!(poll(&mut third).is_none());
+        drop((first, second));
+        assert!(poll(&mut third).is_some());
     }
 }
