@@ -118,3 +118,27 @@ fn what_never_ends_is_cut_at_the_timeout() {
         assert!(piece.is_some(), "an end that looks whole");
     }
 }
+
+#[test]
+fn who_waits_for_a_slot_is_served_before_the_end() {
+    let cue = Arc::<Cue>::default();
+    let origin = Origin::tcp(hold(&cue));
+    let route = "[[route]]\npath = \"/{*rest}\"\n\
+                 in_flight = { max = 1, per = \"account\", queue = \"10s\" }\n";
+    let mut sidecar = Sidecar::start(&Setup::before(&origin).config(route));
+    let mut clients = [sidecar.client(), sidecar.client(), sidecar.client()];
+    for client in &mut clients {
+        client.send(head("GET", "/", &[&bearer(READ)]));
+    }
+    eventually("all inside", || {
+        (sidecar.metric("keygate_in_flight_requests", &[]) == 3.0).then_some(())
+    });
+    sidecar.signal(Signal::TERM);
+    eventually("the listener to close", || {
+        TcpStream::connect(sidecar.https).is_err().then_some(())
+    });
+    assert_eq!(origin.count(), 1);
+    cue.raise();
+    clients.iter_mut().for_each(|client| client.response("GET").ok());
+    assert_eq!(sidecar.wait_exit().code(), Some(0));
+}

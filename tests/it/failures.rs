@@ -307,3 +307,35 @@ fn a_client_that_does_not_read_holds_the_upstream_back() {
     stream.reset();
     origin.wait("the end", |state| state.requests.iter().all(|seen| seen.gone));
 }
+
+#[test]
+fn a_connection_that_still_expects_a_body_is_not_used_again() {
+    let origin = Origin::tcp(|exchange| {
+        if exchange.request.method == "GET" {
+            return echo(exchange);
+        }
+        // Answered before the body has come; what comes next is still that body.
+        exchange.send("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nearly");
+        After::Keep
+    });
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(head("POST", "/", &[&bearer(WRITE), "Content-Length: 1000"]));
+    client.send("half");
+    assert_eq!(client.response("POST").body, b"early");
+    for _ in 0..4 {
+        sidecar.get("/next", &[&bearer(READ)]).ok();
+    }
+    drop(client);
+    let http2 = sidecar.http2();
+    let mut stream = http2.open("POST", "/", &[&bearer(WRITE)], false);
+    stream.send(b"half", false);
+    assert_eq!(stream.response().body, b"early");
+    stream.reset();
+    for _ in 0..4 {
+        http2.get("/next", &[&bearer(READ)]).ok();
+    }
+    for seen in origin.requests() {
+        assert!(!String::from_utf8_lossy(&seen.body).contains("GET"), "{seen:?}");
+    }
+}

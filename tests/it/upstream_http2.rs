@@ -67,3 +67,18 @@ fn many_requests_share_one_connection() {
     streams.iter_mut().for_each(|stream| stream.response().ok());
     assert_eq!(origin.seen.lock().unwrap().len(), 50);
 }
+
+#[test]
+fn a_connection_that_the_upstream_ends_is_replaced() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url).upstream("protocol = \"http2\"");
+    let sidecar = Sidecar::start(&setup);
+    let mut client = sidecar.client();
+    for _ in 0..3 {
+        client.get("/last", &[&bearer(READ)]).ok();
+        client.get("/", &[&bearer(READ)]).ok();
+        client.get("/abort", &[&bearer(READ)]).refused(502, "upstream_unreachable");
+        client.post("/", &[&bearer(WRITE)], b"abc").ok();
+    }
+    assert_eq!(origin.seen.lock().unwrap().len(), 9);
+}

@@ -17,7 +17,7 @@ pub(crate) struct Seen2 {
     pub(crate) trailers: Option<HeaderMap>,
 }
 
-/// A running upstream that answers `POST` with the body, a trailer, and anything
+/// A running upstream that closes its connection after `/last` and at once on `/abort`, answers `POST` with the body, a trailer, and anything
 /// else with `ok`.
 pub(crate) struct Origin2 {
     pub(crate) url: String,
@@ -65,6 +65,10 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, log: Arc<Mutex<Ve
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         let log = Arc::clone(&log);
+        let last = request.uri().path() == "/last";
+        if request.uri().path() == "/abort" {
+            return;
+        }
         tokio::spawn(async move {
             let (parts, mut incoming) = request.into_parts();
             let mut body = Vec::new();
@@ -82,5 +86,8 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, log: Arc<Mutex<Ve
             trailers.insert("x-sum", "1".parse().unwrap());
             let _ = outgoing.send_trailers(trailers);
         });
+        if last {
+            connection.graceful_shutdown();
+        }
     }
 }
