@@ -10,7 +10,7 @@ use http::header::{
     AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE,
     PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use crate::gate::Snapshot;
 use crate::gate::Stripper;
@@ -60,6 +60,19 @@ pub(super) fn upstream(
         for (name, value) in snapshot.identity_of(key) {
             headers.insert(name.clone(), value);
         }
+    }
+}
+
+/// Makes the headers of an answer out of the upstream's. HTTP/2 checks the length of what it
+/// carries, so there is at most one, and none where there can be no body (RFC 9110, section 8.6).
+pub(super) fn downstream(headers: &mut HeaderMap, status: StatusCode) {
+    strip_hop_by_hop(headers);
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    match (lengths.next().cloned(), lengths.next()) {
+        (Some(_), _) if status == StatusCode::NO_CONTENT => drop(headers.remove(CONTENT_LENGTH)),
+        // They say the same, or the answer would not have been taken.
+        (Some(length), Some(_)) => drop(headers.insert(CONTENT_LENGTH, length)),
+        _ => {}
     }
 }
 

@@ -120,7 +120,7 @@ fn pass(
     passing: Passing,
 ) -> Response<ResponseBody> {
     let (mut parts, inner) = answer.into_parts();
-    headers::strip_hop_by_hop(&mut parts.headers);
+    headers::downstream(&mut parts.headers, parts.status);
     let Passing { upload, guards, patience, metrics } = passing;
     let stream = Stream { inner, lease, upload, guards, patience, metrics };
     let mut response = Response::new(ResponseBody::streaming(stream));

@@ -209,7 +209,8 @@ fn answers_without_a_body_keep_the_connection_in_step() {
     let origin = Origin::tcp(|exchange| {
         exchange.drain();
         let answer = match exchange.request.target.as_str() {
-            "/204" => "HTTP/1.1 204 No Content\r\n\r\n",
+            "/204" => "HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n",
+            "/twice" => "HTTP/1.1 200 OK\r\ncontent-length: 3\r\ncontent-length: 3\r\n\r\nend",
             "/304" => "HTTP/1.1 304 Not Modified\r\ncontent-length: 5\r\netag: \"x\"\r\n\r\n",
             _ if exchange.request.method == "HEAD" => {
                 "HTTP/1.1 200 OK\r\ncontent-length: 1234\r\n\r\n"
@@ -234,6 +235,10 @@ fn answers_without_a_body_keep_the_connection_in_step() {
     let response = client.request("HEAD", "/", &[&key], b"");
     assert_eq!((response.status, response.body.len()), (200, 0));
     assert_eq!(client.get("/304", &[&key]).status, 304);
+    let empty = client.get("/204", &[&key]);
+    assert_eq!((empty.status, empty.value("content-length")), (204, None));
+    let twice = client.get("/twice", &[&key]);
+    assert_eq!((twice.values("content-length"), twice.body.as_slice()), (vec!["3"], &b"end"[..]));
 }
 
 const LARGE: usize = 50 << 20;
