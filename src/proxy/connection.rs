@@ -48,7 +48,8 @@ pub(super) struct Origin {
     pub(super) transport: Transport,
     /// What the input was watched for, over HTTP/1.
     pub(super) fragments: Option<Fragments>,
-    socket: Option<Socket>,
+    /// The connection itself, over HTTP/1.
+    pub(super) socket: Option<Socket>,
     requests: Cell<u64>,
     last: Cell<Instant>,
 }

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 use std::rc::Rc;
+use std::time::Instant;
 
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, Uri, Version};
@@ -11,6 +12,7 @@ use super::connection::Origin;
 use super::forward::Failure;
 use super::lifeline::Line;
 use super::refuse::{self, Refused};
+use super::socket::Socket;
 use super::worker::{Current, Worker};
 use crate::clock;
 use crate::gate::Denial;
@@ -38,6 +40,7 @@ pub(super) struct Exchange {
     bearer: bool,
     key: Option<KeyIndex>,
     route: Option<RouteIndex>,
+    socket: Option<Socket>,
 }
 
 impl Exchange {
@@ -55,8 +58,14 @@ impl Exchange {
             bearer: false,
             key: None,
             route: None,
+            socket: origin.socket.clone(),
             worker,
         }
+    }
+
+    /// Ties it to its key and to the end of its time.
+    pub(super) fn tie(&mut self, key: Option<KeyIndex>, until: Option<Instant>) -> Rc<Line> {
+        self.worker.lifelines().tie(&self.world, key, until, self.socket.take())
     }
 
     /// The world that judges it.

@@ -1,15 +1,19 @@
-//! Streams that end with the key that opened them.
+//! Streams that end with the key that opened them, or with their route's time.
 //!
-//! Each worker keeps a list of its requests in flight. When a snapshot is swapped, and twice a
-//! second for expiry, it looks each key up again and cuts what belongs to a dead one.
+//! Each worker keeps a list of its requests in flight. When a snapshot is swapped, and a few times
+//! a second for what time ends, it looks each key up again and cuts what belongs to a dead one. A
+//! stream ends itself when it is cut, but one whose client reads nothing is not even asked for
+//! more: of HTTP/1, where a connection is one stream, the connection is then closed instead.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::socket::Socket;
 use super::worker::Current;
 use crate::gate::Denial;
 use crate::gate::Snapshot;
@@ -22,11 +26,17 @@ use crate::live::World;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Lifelines(Rc<RefCell<Vec<std::rc::Weak<Line>>>>);
 
-/// One request's tie to its key.
+/// How long a stream may take to end itself.
+const GRACE: Duration = Duration::from_millis(500);
+
+/// One request's tie to its key, and to the time that its route gives it.
 #[derive(Debug)]
 pub(super) struct Line {
     owner: RefCell<Owner>,
     cut: Cell<Option<Denial>>,
+    until: Cell<Option<Instant>>,
+    /// The client's connection, where nothing else is on it.
+    socket: Option<Socket>,
     waker: RefCell<Option<Waker>>,
 }
 
@@ -34,16 +44,26 @@ pub(super) struct Line {
 /// world is old by itself, so that no stream keeps a whole old table in memory.
 #[derive(Debug)]
 enum Owner {
+    Nobody,
     Placed(Rc<Current>, KeyIndex),
     Named(KeyId, KeyDigest),
 }
 
 impl Lifelines {
-    /// Ties a request to its key.
-    pub(super) fn tie(&self, world: &Rc<Current>, key: KeyIndex) -> Rc<Line> {
+    /// Ties a request to its key, if it has one, and to the end of its time.
+    pub(super) fn tie(
+        &self,
+        world: &Rc<Current>,
+        key: Option<KeyIndex>,
+        until: Option<Instant>,
+        socket: Option<Socket>,
+    ) -> Rc<Line> {
+        let owner = key.map_or(Owner::Nobody, |key| Owner::Placed(Rc::clone(world), key));
         let line = Rc::new(Line {
-            owner: RefCell::new(Owner::Placed(Rc::clone(world), key)),
+            owner: RefCell::new(owner),
             cut: Cell::new(None),
+            until: Cell::new(until),
+            socket,
             waker: RefCell::new(None),
         });
         let mut lines = self.0.borrow_mut();
@@ -55,16 +75,19 @@ impl Lifelines {
         line
     }
 
-    /// Cuts what belongs to a dead key.
-    pub(super) fn sweep(&self, current: &Arc<World>, now: Timestamp) {
+    /// Cuts what belongs to a dead key, and closes what does not end by itself.
+    pub(super) fn sweep(&self, current: &Arc<World>, now: Timestamp, mono: Instant) {
         let mut woken = Vec::new();
         self.0.borrow_mut().retain(|line| match line.upgrade() {
             None => false,
             Some(line) => {
                 if let Err(denial) = line.owner.borrow_mut().stands(current, now) {
-                    line.cut.set(Some(denial));
+                    if line.cut.replace(Some(denial)).is_none() {
+                        line.until.set(Some(mono));
+                    }
                     woken.extend(line.waker.borrow_mut().take());
                 }
+                line.close_if_stuck(mono);
                 true
             }
         });
@@ -83,6 +106,7 @@ impl Owner {
             *self = Self::Named(record.id.clone(), record.digest.clone());
         }
         match self {
+            Self::Nobody => Ok(()),
             Self::Named(id, digest) => check(current.snapshot(), id, digest, now),
             Self::Placed(..) => Ok(()),
         }
@@ -99,6 +123,19 @@ fn check(
 }
 
 impl Line {
+    /// It has become something that the route's time does not bind.
+    pub(super) fn exempt(&self) {
+        self.until.set(None);
+    }
+
+    fn close_if_stuck(&self, mono: Instant) {
+        if let (Some(until), Some(socket)) = (self.until.get(), &self.socket)
+            && mono.saturating_duration_since(until) >= GRACE
+        {
+            socket.close();
+        }
+    }
+
     /// Why the request must end, if it must; otherwise the task is woken when it must.
     pub(super) fn poll_cut(&self, waker: &Waker) -> Option<Denial> {
         if let Some(denial) = self.cut.get() {

@@ -31,8 +31,9 @@ pub(super) async fn forward(
 ) -> Response<ResponseBody> {
     let upstream = Arc::clone(exchange.world().upstream());
     let key = permit.grant().key();
-    let line = key.map(|key| exchange.worker.lifelines().tie(exchange.world(), key));
-    let limits = Limits { until: forward::until(permit.grant().timeout()), line };
+    let until = forward::until(permit.grant().timeout());
+    let line = (key.is_some() || until.is_some()).then(|| exchange.tie(key, until));
+    let limits = Limits { until, line };
     let websocket = exchange.is_http11()
         && body.is_end_stream()
         && headers::asks_for_websocket(&parts.method, &parts.headers);

@@ -35,6 +35,12 @@ impl Socket {
         }
     }
 
+    /// Ends the connection, whatever is still to be written.
+    pub(super) fn close(&self) {
+        // It may have ended by itself.
+        let _ = socket2::SockRef::from(&*self.0).shutdown(Shutdown::Both);
+    }
+
     /// Acknowledges what has arrived at once, this time.
     pub(super) fn acknowledge(&self) {
         let _ = socket2::SockRef::from(&*self.0).set_tcp_quickack(true);

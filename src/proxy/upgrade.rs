@@ -46,6 +46,9 @@ pub(super) fn switch(
     guards: Guards,
 ) -> Response<ResponseBody> {
     let upstream = hyper::upgrade::on(&mut answer);
+    if let Some(line) = &guards.line {
+        line.exempt();
+    }
     join(client, upstream, guards);
     let mut response = Response::new(ResponseBody::Own(None));
     *response.status_mut() = answer.status();

@@ -164,7 +164,7 @@ async fn tick(worker: Rc<Worker>, mut changes: watch::Receiver<u64>) {
             () = tokio::time::sleep(TICK) => {}
         }
         let world = worker.world();
-        worker.lifelines.sweep(&world, clock::now());
+        worker.lifelines.sweep(&world, clock::now(), clock::mono());
         worker.pool.sweep();
     }
 }

@@ -165,6 +165,19 @@ fn a_key_that_dies_takes_a_slow_download_along() {
 }
 
 #[test]
+fn a_key_that_dies_takes_along_what_its_client_does_not_read() {
+    let origin = Origin::tcp(crate::actors::scripts::flood);
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let mut client = sidecar.client();
+    client.send(head("GET", "/", &[&bearer(WRITE)]));
+    origin.wait("the request", |state| !state.requests.is_empty());
+    let keys = usual_keys()
+        .replace("id = \"acme-write\"", "id = \"acme-write\"\nrevoked = 2026-01-01T00:00:00Z");
+    sidecar.replace("keys.toml", keys);
+    origin.wait("the cancellation", |state| state.requests.iter().any(|seen| seen.gone));
+}
+
+#[test]
 fn a_key_that_loses_nothing_keeps_its_streams() {
     let origin = Origin::tcp(events);
     let sidecar = Sidecar::start(&Setup::before(&origin));

@@ -395,6 +395,18 @@ fn a_routes_time_is_over_in_the_body_however_lively() {
 }
 
 #[test]
+fn a_client_that_reads_nothing_does_not_stretch_a_routes_time() {
+    let origin = Origin::tcp(crate::actors::scripts::flood);
+    let sidecar = Sidecar::start(&Setup::before(&origin).config(TIMED));
+    let mut client = sidecar.client();
+    client.send(head("GET", "/", &[&bearer(WRITE)]));
+    origin.wait("the cancellation", |state| state.requests.iter().any(|seen| seen.gone));
+    eventually("the end of the connection", || {
+        (sidecar.metric("keygate_in_flight_requests", &[]) == 0.0).then_some(())
+    });
+}
+
+#[test]
 fn the_queue_is_not_counted_in_a_routes_time() {
     let route = "[[route]]\npath = \"/insert\"\ntimeout = \"1500ms\"\n\
                  in_flight = { max = 1, per = \"account\", queue = \"10s\" }\n";

@@ -73,6 +73,15 @@ pub(crate) fn events(exchange: &mut Exchange<'_>) -> After {
     After::Close
 }
 
+/// Sends more than anyone buffers.
+pub(crate) fn flood(exchange: &mut Exchange<'_>) -> After {
+    exchange.drain();
+    exchange.send("HTTP/1.1 200 OK\r\ncontent-length: 1000000000\r\n\r\n");
+    let piece = vec![b'x'; 1 << 20];
+    while exchange.send(&piece) {}
+    After::Close
+}
+
 /// Agrees to a WebSocket and sends every byte back; anything else it echoes.
 pub(crate) fn websocket(exchange: &mut Exchange<'_>) -> After {
     if exchange.request.value("upgrade") != Some("websocket") {
