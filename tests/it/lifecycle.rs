@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use crate::actors::client::bearer;
 use crate::actors::client::{Client, head};
-use crate::actors::eventually;
 use crate::actors::origin::{After, Origin};
 use crate::actors::scripts::{echo, events, websocket};
 use crate::actors::setup::{OTHER, READ, Setup, WRITE, account, key, usual_keys};
 use crate::actors::sidecar::Sidecar;
+use crate::actors::{PATIENCE, eventually};
 
 /// Streams end within a second; the rest is for a machine that has other work.
 const SOON: Duration = Duration::from_millis(1900);
@@ -49,7 +49,9 @@ fn a_key_is_over_at_the_instant_of_its_expiry_without_a_reload() {
 
 /// Reads until the stream ends, and says whether its end was a cut.
 fn cut(client: &mut Client, left: &mut crate::actors::wire::Framing) -> bool {
+    let deadline = Instant::now() + PATIENCE;
     loop {
+        assert!(Instant::now() < deadline, "it goes on and on");
         match client.piece(left) {
             Ok(Some(_)) => {}
             Ok(None) => return false,
@@ -77,6 +79,7 @@ fn ends_with(key: &str, keys: String, change: impl FnOnce(&Sidecar)) {
     assert!(cut(&mut client, &mut left), "HTTP/1: an end that looks whole");
     while let Ok(piece) = stream.piece() {
         assert!(piece.is_some(), "HTTP/2: an end that looks whole");
+        assert!(began.elapsed() < PATIENCE, "HTTP/2: it goes on and on");
     }
     let took = began.elapsed();
     assert!(took < SOON, "ended only after {took:?}");

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::time::Instant;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -117,7 +118,9 @@ impl Client {
     /// Reads a whole answer.
     pub(crate) fn response(&mut self, method: &str) -> Response {
         let (mut response, mut left) = self.response_head(method);
+        let deadline = Instant::now() + PATIENCE;
         loop {
+            assert!(Instant::now() < deadline, "the body has no end: {}", response.body.len());
             match self.wire.piece(&mut left) {
                 Ok(Piece::Data(data)) => response.body.extend(data),
                 Ok(Piece::End(trailers)) => {

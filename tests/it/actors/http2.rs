@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock, Mutex};
+use std::time::Instant;
 
 use bytes::Bytes;
 use h2::client::{ResponseFuture, SendRequest};
@@ -174,7 +175,9 @@ impl Stream {
     /// The rest of the answer.
     pub(crate) fn response(&mut self) -> Response {
         let mut response = self.head();
+        let deadline = Instant::now() + PATIENCE;
         loop {
+            assert!(Instant::now() < deadline, "the body has no end: {}", response.body.len());
             match self.piece() {
                 Ok(Some(piece)) => response.body.extend_from_slice(&piece),
                 Ok(None) => break,
