@@ -118,7 +118,7 @@ impl Client {
     /// Reads a whole answer.
     pub(crate) fn response(&mut self, method: &str) -> Response {
         let (mut response, mut left) = self.response_head(method);
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + 4 * PATIENCE;
         loop {
             assert!(Instant::now() < deadline, "the body has no end: {}", response.body.len());
             match self.wire.piece(&mut left) {

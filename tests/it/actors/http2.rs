@@ -175,7 +175,7 @@ impl Stream {
     /// The rest of the answer.
     pub(crate) fn response(&mut self) -> Response {
         let mut response = self.head();
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + 4 * PATIENCE;
         loop {
             assert!(Instant::now() < deadline, "the body has no end: {}", response.body.len());
             match self.piece() {
