@@ -211,7 +211,22 @@ impl Drop for Waiting {
 }
 
 /// The proof that a granted request was charged: what forwarding consumes. Holds the slot until
-/// the end of the response.
+/// the end of the response. Nobody else can make one,
+///
+/// ```compile_fail,E0451
+/// fn forge(grant: keygate::gate::Grant) -> keygate::gate::Permit {
+///     keygate::gate::Permit { grant, slot: None }
+/// }
+/// ```
+///
+/// and nobody can spend one twice.
+///
+/// ```compile_fail,E0382
+/// fn spend_twice(permit: keygate::gate::Permit) {
+///     drop(permit.into_slot());
+///     drop(permit.into_slot());
+/// }
+/// ```
 #[derive(Debug)]
 pub struct Permit {
     grant: Grant,

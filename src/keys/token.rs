@@ -12,6 +12,12 @@ const BASE62: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 /// A presented key, borrowed from the request. It cannot be printed, cloned or compared: it can
 /// only be hashed, or asked whether it was mistyped.
+///
+/// ```compile_fail,E0277
+/// fn print(key: keygate::keys::ApiKey<'_>) {
+///     println!("{key:?}");
+/// }
+/// ```
 pub struct ApiKey<'r>(&'r [u8]);
 
 impl<'r> ApiKey<'r> {
