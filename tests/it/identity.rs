@@ -232,7 +232,7 @@ fn a_method_cannot_be_overridden_by_a_header() {
 
 #[test]
 fn names_can_be_changed_and_the_default_ones_stay_closed() {
-    let identity = "[identity]\naccount = \"x-tenant\"\nkey = false\n\
+    let identity = "[identity]\naccount = \"X-TENANT\"\nkey = false\n\
                     reserved = [\"X-Auth-*\", \"x-role\"]\n";
     let origin = Origin::echo();
     let sidecar = Sidecar::start(&Setup::before(&origin).config(identity));
