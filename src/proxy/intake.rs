@@ -39,7 +39,13 @@ impl Intake {
     /// The facts that a decision looks at.
     pub(super) fn facts<'r>(&self, parts: &'r Parts, transport: Transport) -> Facts<'r> {
         let sender = (self.client, self.trusted_peer);
-        Facts::new(&parts.method, parts.uri.path(), transport, sender, &parts.headers)
+        let path = match parts.uri.path() {
+            // It names a host and no path. It is refused whatever comes of it (see `charge`), but
+            // whoever may not ask for it is told that first.
+            "" if parts.method == Method::CONNECT => "/",
+            path => path,
+        };
+        Facts::new(&parts.method, path, transport, sender, &parts.headers)
     }
 
     /// Whether the client came by HTTPS: to us, or to a trusted proxy that says so.
@@ -54,7 +60,7 @@ impl Intake {
 
 /// The host of a request that has exactly one reading.
 fn form(parts: &Parts, origin: &Origin) -> Result<HeaderValue, Denial> {
-    if has_two_lengths(parts) || (parts.method == Method::CONNECT && parts.uri.path().is_empty()) {
+    if has_two_lengths(parts) {
         return Err(Denial::MalformedRequest);
     }
     let host = one_host(parts)?;

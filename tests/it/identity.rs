@@ -362,6 +362,15 @@ fn a_tunnel_is_never_opened() {
 
     let status = sidecar.http2().connect_to("example.test:443", &[&bearer(WRITE)]);
     assert!(status.is_none_or(|status| (400..600).contains(&status)), "{status:?}");
+    // A read key learns that it may only read, as of any other method.
+    let status = sidecar.http2().connect_to("example.test:443", &[&bearer(READ)]);
+    assert_eq!(status, Some(403));
+    let mut client = sidecar.client();
+    client.send(format!(
+        "CONNECT example.test:443 HTTP/1.1\r\nHost: example.test:443\r\n{}\r\n\r\n",
+        bearer(READ)
+    ));
+    client.response("GET").refused(403, "method_not_allowed_for_key");
     assert_eq!(origin.count(), 0);
 }
 
