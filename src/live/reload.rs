@@ -87,8 +87,15 @@ impl Reloader {
 
     /// Loads again and swaps, or keeps what is in force.
     pub(super) fn reload(&mut self, live: &Live) {
-        let pass =
-            Pass::over(&self.files, Some(&self.config), Some(&self.revocations), &self.watched);
+        let over = |known: &[PathBuf]| {
+            Pass::over(&self.files, Some(&self.config), Some(&self.revocations), known)
+        };
+        let mut pass = over(&self.watched);
+        if pass.watched != self.watched {
+            // Nobody looked at a new file before it was read, so a change meanwhile would be
+            // taken for what was read.
+            pass = over(&pass.watched);
+        }
         let Pass { config, keyring, problems, watched, fingerprint, contents } = pass;
         (self.watched, self.fingerprint, self.contents) = (watched, fingerprint, contents);
         log(&problems);
