@@ -50,7 +50,7 @@ struct Challenges {
     asked: Vec<HeaderValue>,
     /// On 401 where a credential was presented.
     presented: Vec<HeaderValue>,
-    /// In clear: as `asked` and `presented`, never with Basic.
+    /// In clear a Bearer line stands alone: Basic would invite the password in clear.
     clear_asked: Vec<HeaderValue>,
     clear_presented: Vec<HeaderValue>,
     /// On `insecure_transport`.
@@ -191,15 +191,12 @@ impl Challenges {
         let scope = line(format!("Bearer realm=\"{realm}\", error=\"insufficient_scope\""));
         let on = |value: &Option<HeaderValue>| value.clone().filter(|_| credentials.bearer);
         let lines = |parts: [Option<HeaderValue>; 3]| parts.into_iter().flatten().collect();
-        let or_bearer = |list: Vec<HeaderValue>| match list.is_empty() {
-            true => bearer.iter().cloned().collect(),
-            false => list,
-        };
         Self {
             asked: lines([basic.clone(), on(&bearer), header.clone()]),
-            presented: lines([basic, on(&invalid), header.clone()]),
-            clear_asked: or_bearer(lines([None, on(&bearer), header.clone()])),
-            clear_presented: or_bearer(lines([None, on(&invalid), header])),
+            presented: lines([basic, on(&invalid), header]),
+            clear_asked: bearer.iter().cloned().collect(),
+            // Where Bearer is off, no Bearer was wrong.
+            clear_presented: on(&invalid).or_else(|| bearer.clone()).into_iter().collect(),
             insecure: bearer.iter().cloned().collect(),
             scope: scope.into_iter().collect(),
         }

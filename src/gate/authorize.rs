@@ -67,8 +67,11 @@ impl Grant {
         let nobody = principal.is_none();
         let forward_credential =
             named.unwrap_or(!nobody && snapshot.identity().forward_credential());
-        let limit = rule.and_then(|rule| {
-            rule.in_flight.map(|limit| (lane(rule, limit.per, &principal, snapshot, client), limit))
+        let limit = route.and_then(|(index, rule)| {
+            let limit = rule.in_flight?;
+            let route = Arc::clone(snapshot.routes().lane(index)?);
+            let who = who(limit.per, &principal, snapshot, client);
+            Some((LaneKey { route, who }, limit))
         });
         Self {
             principal,
@@ -81,26 +84,13 @@ impl Grant {
 }
 
 /// Requests that have no account or key are counted by address.
-fn lane(
-    rule: &Route,
-    per: LimitBy,
-    principal: &Option<Principal>,
-    snapshot: &Snapshot,
-    client: IpAddr,
-) -> LaneKey {
+fn who(per: LimitBy, principal: &Option<Principal>, snapshot: &Snapshot, client: IpAddr) -> Who {
     let record = principal.as_ref().and_then(|who| snapshot.table().record(who.key()));
-    let who = match (per, record) {
+    match (per, record) {
         (LimitBy::Account, Some(record)) => Who::Account(record.account.clone()),
         (LimitBy::Key, Some(record)) => Who::Key(record.id.clone()),
         (LimitBy::Address, _) | (_, None) => Who::Address(client),
-    };
-    LaneKey { route: lane_name(rule), who }
-}
-
-/// What tells a route's lanes from another's, also after a reload.
-fn lane_name(rule: &Route) -> Arc<str> {
-    let methods: Vec<_> = rule.methods.iter().map(Method::as_str).collect();
-    format!("{} {}", methods.join(","), rule.path).into()
+    }
 }
 
 /// Judges a principal on a route, in the documented order.

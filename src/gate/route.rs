@@ -231,6 +231,8 @@ pub struct RouteConflict {
 #[derive(Clone, Debug, Default)]
 pub struct Routes {
     list: Vec<Route>,
+    /// What tells a route's lanes from another's, also after a reload.
+    lanes: Vec<Arc<str>>,
     root: Node,
 }
 
@@ -261,7 +263,13 @@ impl Routes {
             }
             place.push(RouteIndex(u32::try_from(position).unwrap_or(u32::MAX)));
         }
-        if conflicts.is_empty() { Ok(Self { list, root }) } else { Err(conflicts) }
+        let lanes = list.iter().map(lane).collect();
+        if conflicts.is_empty() { Ok(Self { list, lanes, root }) } else { Err(conflicts) }
+    }
+
+    /// The name of a route's lanes: methods and path.
+    pub(super) fn lane(&self, index: RouteIndex) -> Option<&Arc<str>> {
+        self.lanes.get(index.position())
     }
 
     /// The route of a path and a method. The path decides first: if none of its routes takes the
@@ -290,6 +298,11 @@ impl Routes {
     pub fn list(&self) -> &[Route] {
         &self.list
     }
+}
+
+fn lane(route: &Route) -> Arc<str> {
+    let methods: Vec<_> = route.methods.iter().map(Method::as_str).collect();
+    format!("{} {}", methods.join(","), route.path).into()
 }
 
 /// What both take: `Some(None)` where both take every method.
