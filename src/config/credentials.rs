@@ -18,6 +18,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Credentials {
         bearer: section.bool("bearer").is_none_or(|at| at.value),
         basic: basic(&mut section),
         header: carrier(&mut section),
+        tokens: section.bool("tokens").is_some_and(|at| at.value),
         requires_json: section.bool("requires_json").is_some_and(|at| at.value),
         realm: realm(&mut section).unwrap_or_else(|| "keygate".into()),
         anonymous: choice(
@@ -27,7 +28,6 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Credentials {
         )
         .unwrap_or_default(),
     };
-    section.unsupported("tokens");
     if !credentials.uses_authorization() && credentials.header.is_none() {
         let span = section.span();
         let message = "no carrier is on, so that no key can be presented";

@@ -79,6 +79,8 @@ pub struct Config {
     pub routes: Routes,
     /// What happens to the rest.
     pub unmatched: Unmatched,
+    /// How many bytes all inspected bodies may take at a time.
+    pub body_memory: usize,
     /// How to end.
     pub drain: Drain,
 }
@@ -175,6 +177,7 @@ fn read(
         answers,
         routes: routes.routes,
         unmatched: routes.unmatched,
+        body_memory: 64 << 20,
         drain,
     });
     (config, keys)

@@ -6,6 +6,7 @@ use super::reading::choice;
 use super::reading::deadline;
 use super::reading::duration;
 use super::takeover;
+use crate::gate::BodyRules;
 use crate::gate::InFlight;
 use crate::gate::LimitBy;
 use crate::gate::PathPattern;
@@ -133,6 +134,8 @@ fn route<'t>(root: &mut Section<'t, '_>, table: At<Table<'t>>) -> Option<Placed>
         kind,
         account_from,
         profile_from,
+        body: BodyRules::default(),
+        rate: None,
         in_flight,
         timeout,
         public: public.is_some(),

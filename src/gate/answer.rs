@@ -189,7 +189,7 @@ impl Challenges {
         let header = header.filter(|_| credentials.header.is_some());
         let invalid = line(format!("Bearer realm=\"{realm}\", error=\"invalid_token\""));
         let scope = line(format!("Bearer realm=\"{realm}\", error=\"insufficient_scope\""));
-        let on = |value: &Option<HeaderValue>| value.clone().filter(|_| credentials.bearer);
+        let on = |value: &Option<HeaderValue>| value.clone().filter(|_| credentials.takes_bearer());
         let lines = |parts: [Option<HeaderValue>; 3]| parts.into_iter().flatten().collect();
         Self {
             asked: lines([basic.clone(), on(&bearer), header.clone()]),
@@ -246,6 +246,7 @@ mod tests {
             bearer: true,
             basic: Some(BasicUser::Fixed("api".into())),
             header: None,
+            tokens: false,
             requires_json: false,
             realm: "keygate".into(),
             anonymous: Anonymous::Refuse,

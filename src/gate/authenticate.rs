@@ -1,12 +1,16 @@
 //! Presented → principal: a key that is known, in force, and used from where it may be.
 
+use std::net::IpAddr;
+
 use jiff::Timestamp;
 
+use super::checks::{Check, Checks};
 use super::extract::{Carrier, Presented};
 use super::facts::Facts;
 use super::network::holds;
 use super::policy::BasicUser;
 use super::snapshot::Snapshot;
+use super::tokens::{Profile, is_token};
 use super::verdict::Denial;
 use crate::keys::{Account, ApiKey, KeyIndex, KeyRecord, KeyStatus};
 
@@ -14,6 +18,7 @@ use crate::keys::{Account, ApiKey, KeyIndex, KeyRecord, KeyStatus};
 #[derive(Debug, PartialEq, Eq)]
 pub struct Principal {
     index: KeyIndex,
+    profile: Option<Box<Profile>>,
 }
 
 impl Principal {
@@ -22,6 +27,12 @@ impl Principal {
     pub const fn key(&self) -> KeyIndex {
         self.index
     }
+
+    /// The end user, of a profile key's token.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Profile> {
+        self.profile.as_deref()
+    }
 }
 
 /// What was learnt on the way, for the record of a refusal.
@@ -29,6 +40,7 @@ impl Principal {
 pub(super) struct Trace {
     pub(super) key: Option<KeyIndex>,
     pub(super) bearer: bool,
+    pub(super) passed: Checks,
 }
 
 pub(super) fn authenticate(
@@ -40,20 +52,84 @@ pub(super) fn authenticate(
 ) -> Result<Principal, Denial> {
     let Some((carrier, key)) = presented.key() else { return Err(Denial::NoCredential) };
     trace.bearer = carrier == Carrier::Bearer;
-    // Hash first, then look up by digest: the work is the same for a known and an unknown key,
-    // and a stored digest that is presented is hashed like anything else.
-    let digest = snapshot.digester().digest(&key);
-    let Some((index, record)) = snapshot.table().find(&digest) else {
-        return Err(classify(&key, snapshot));
-    };
+    let (index, record, profile) = look_up(carrier, &key, snapshot, now)?;
     trace.key = Some(index);
     let account = snapshot.table().account(index).ok_or(Denial::UnknownKey)?;
     may_carry(carrier, presented.user(), record, account, snapshot)?;
-    standing(index, record, account, snapshot, now)?;
-    match record.ips.is_empty() || holds(&record.ips, facts.client) {
-        true => Ok(Principal { index }),
-        false => Err(Denial::IpNotAllowed),
+    admit(index, snapshot, facts.client, now, &mut trace.passed)?;
+    Ok(Principal { index, profile })
+}
+
+/// As if a key had been presented, by a carrier that it may use.
+pub(super) fn assume(
+    index: KeyIndex,
+    facts: &Facts<'_>,
+    snapshot: &Snapshot,
+    now: Timestamp,
+    trace: &mut Trace,
+) -> Result<Principal, Denial> {
+    trace.key = Some(index);
+    admit(index, snapshot, facts.client, now, &mut trace.passed)?;
+    Ok(Principal { index, profile: None })
+}
+
+type Found<'s> = (KeyIndex, &'s KeyRecord, Option<Box<Profile>>);
+
+/// A key first, where its carrier takes keys; then a token.
+fn look_up<'s>(
+    carrier: Carrier,
+    key: &ApiKey<'_>,
+    snapshot: &'s Snapshot,
+    now: Timestamp,
+) -> Result<Found<'s>, Denial> {
+    let bearer = carrier == Carrier::Bearer;
+    if !bearer || snapshot.credentials().bearer {
+        // Hash first, then look up by digest: the work is the same for a known and an unknown
+        // key, and a stored digest that is presented is hashed like anything else.
+        let digest = snapshot.digester().digest(key);
+        if let Some((index, record)) = snapshot.table().find(&digest) {
+            return Ok((index, record, None));
+        }
     }
+    match snapshot.tokens().zip(key.text()) {
+        Some((tokens, text)) if bearer && is_token(text.as_bytes()) => {
+            let found = tokens.verify(text.as_bytes(), now).and_then(|claims| {
+                let (index, record) = snapshot.table().find_id(&claims.key)?;
+                let same = claims.binds(&record.digest);
+                same.then(|| (index, record, claims.profile.map(Box::new)))
+            });
+            found.ok_or(Denial::InvalidToken)
+        }
+        _ => Err(classify(key, snapshot)),
+    }
+}
+
+/// A key that is known: is it in force, is its account, and may it come from there?
+pub(super) fn admit(
+    index: KeyIndex,
+    snapshot: &Snapshot,
+    client: IpAddr,
+    now: Timestamp,
+    passed: &mut Checks,
+) -> Result<(), Denial> {
+    let record = snapshot.table().record(index).ok_or(Denial::UnknownKey)?;
+    let account = snapshot.table().account(index).ok_or(Denial::UnknownKey)?;
+    match standing(index, record, account, snapshot, now) {
+        Err(Denial::AccountDisabled) => {
+            passed.pass(Check::Key);
+            return Err(Denial::AccountDisabled);
+        }
+        standing => standing?,
+    }
+    passed.pass(Check::Key);
+    passed.pass(Check::AccountStatus);
+    if !record.ips.is_empty() {
+        if !holds(&record.ips, client) {
+            return Err(Denial::IpNotAllowed);
+        }
+        passed.pass(Check::Address);
+    }
+    Ok(())
 }
 
 /// Only what matches nothing is told apart.

@@ -7,10 +7,15 @@ use std::time::Duration;
 use http::Method;
 
 use super::authenticate::Principal;
+use super::checks::{Check, Checks};
+use super::facts::Facts;
+use super::inspect;
 use super::limit::{InFlight, LaneKey, LimitBy, Who};
 use super::path::CanonicalPath;
+use super::rate::Rate;
 use super::route::{Route, RouteIndex};
 use super::snapshot::Snapshot;
+use super::tokens::Profile;
 use super::verdict::Denial;
 use crate::keys::{Access, KeyIndex, KeyRecord, Kind};
 
@@ -21,7 +26,8 @@ pub struct Grant {
     route: Option<RouteIndex>,
     forward_credential: bool,
     timeout: Option<Duration>,
-    limit: Option<(LaneKey, InFlight)>,
+    limit: Option<Box<(LaneKey, InFlight)>>,
+    rate: Option<Box<(LaneKey, Rate)>>,
 }
 
 impl Grant {
@@ -29,6 +35,12 @@ impl Grant {
     #[must_use]
     pub fn key(&self) -> Option<KeyIndex> {
         self.principal.as_ref().map(Principal::key)
+    }
+
+    /// The end user whose identity travels with it.
+    #[must_use]
+    pub fn profile(&self) -> Option<&Profile> {
+        self.principal.as_ref().and_then(Principal::profile)
     }
 
     /// The route, unless none took it.
@@ -51,8 +63,14 @@ impl Grant {
 
     /// The lane that it must be charged to.
     #[must_use]
-    pub const fn limit(&self) -> Option<&(LaneKey, InFlight)> {
-        self.limit.as_ref()
+    pub fn limit(&self) -> Option<&(LaneKey, InFlight)> {
+        self.limit.as_deref()
+    }
+
+    /// The rate that it must be charged to.
+    #[must_use]
+    pub fn rate(&self) -> Option<&(LaneKey, Rate)> {
+        self.rate.as_deref()
     }
 
     /// Grants without further questions: to nobody on public routes, or what was waived.
@@ -67,18 +85,22 @@ impl Grant {
         let nobody = principal.is_none();
         let forward_credential =
             named.unwrap_or(!nobody && snapshot.identity().forward_credential());
-        let limit = route.and_then(|(index, rule)| {
-            let limit = rule.in_flight?;
+        let lane = |by: LimitBy| {
+            let (index, _) = route?;
             let route = Arc::clone(snapshot.routes().lane(index)?);
-            let who = who(limit.per, &principal, snapshot, client);
-            Some((LaneKey { route, who }, limit))
-        });
+            Some(LaneKey { route, who: who(by, &principal, snapshot, client) })
+        };
+        let limit = rule.and_then(|rule| rule.in_flight);
+        let limit = limit.and_then(|limit| Some(Box::new((lane(limit.per)?, limit))));
+        let rate = rule.and_then(|rule| rule.rate);
+        let rate = rate.and_then(|rate| Some(Box::new((lane(rate.by)?, rate))));
         Self {
             principal,
             route: route.map(|(index, _)| index),
             forward_credential,
             timeout: rule.and_then(|rule| rule.timeout),
             limit,
+            rate,
         }
     }
 }
@@ -98,21 +120,37 @@ pub(super) fn authorize(
     principal: &Principal,
     (index, rule): (RouteIndex, &Route),
     path: &CanonicalPath<'_>,
-    method: &Method,
+    facts: &Facts<'_>,
     snapshot: &Snapshot,
+    passed: &mut Checks,
 ) -> Result<(), Denial> {
     let record = snapshot.table().record(principal.key()).ok_or(Denial::UnknownKey)?;
-    names_its_account(rule, path, record)?;
-    names_its_profile(rule, record)?;
+    names_its_account(rule, path, record, passed)?;
+    names_its_profile(rule, path, principal, record, passed)?;
     match rule.kind {
         Some(kind) if kind != record.kind => return Err(Denial::KindNotAllowed),
-        _ => {}
+        Some(_) => passed.pass(Check::Kind),
+        None => {}
     }
-    may_use_method(record, method, snapshot)?;
-    match snapshot.grants(principal.key(), index) {
-        true => Ok(()),
-        false => Err(Denial::MissingPermission),
+    may_use_method(record, facts.method, snapshot)?;
+    passed.pass(Check::Access);
+    if !snapshot.grants(principal.key(), index) {
+        return Err(Denial::MissingPermission);
     }
+    passed.pass(Check::Permissions);
+    if rule.body.is_empty() {
+        return Ok(());
+    }
+    inspect::form(&rule.body, facts)?;
+    if rule.body.inspects() {
+        return Ok(());
+    }
+    passed.pass(Check::BodyForm);
+    inspect::may_send(record, rule.body.events.iter().map(|event| &**event))?;
+    if !rule.body.events.is_empty() {
+        passed.pass(Check::Events);
+    }
+    Ok(())
 }
 
 /// A read key reads, on every route.
@@ -132,17 +170,29 @@ fn names_its_account(
     rule: &Route,
     path: &CanonicalPath<'_>,
     record: &KeyRecord,
+    passed: &mut Checks,
 ) -> Result<(), Denial> {
-    match rule.account_from {
-        Some(at) if path.segment(at) != Some(record.account.as_str()) => Err(Denial::WrongAccount),
-        _ => Ok(()),
+    let Some(at) = rule.account_from else { return Ok(()) };
+    if path.segment(at) != Some(record.account.as_str()) {
+        return Err(Denial::WrongAccount);
     }
+    passed.pass(Check::AccountFrom);
+    Ok(())
 }
 
 /// A raw profile key names no profile, so it reaches none; a workspace key reaches any.
-const fn names_its_profile(rule: &Route, record: &KeyRecord) -> Result<(), Denial> {
-    match (rule.profile_from, record.kind) {
-        (Some(_), Kind::Profile) => Err(Denial::WrongProfile),
-        _ => Ok(()),
+fn names_its_profile(
+    rule: &Route,
+    path: &CanonicalPath<'_>,
+    principal: &Principal,
+    record: &KeyRecord,
+    passed: &mut Checks,
+) -> Result<(), Denial> {
+    let Some(at) = rule.profile_from else { return Ok(()) };
+    let own = principal.profile().map(Profile::id).filter(|id| !id.is_empty());
+    if record.kind == Kind::Profile && (own.is_none() || path.segment(at) != own) {
+        return Err(Denial::WrongProfile);
     }
+    passed.pass(Check::ProfileFrom);
+    Ok(())
 }

@@ -2,22 +2,25 @@
 
 use jiff::Timestamp;
 
-use super::authenticate::{Principal, Trace, authenticate};
+use super::authenticate::{Principal, Trace, assume, authenticate};
 use super::authorize::{Grant, authorize, may_use_method};
+use super::checks::{Check, Checks};
 use super::extract::{Presented, extract};
 use super::facts::{Facts, Sole, Transport};
+use super::inspect::Inspection;
 use super::path::CanonicalPath;
 use super::policy::{Anonymous, HttpAccepts, Unmatched};
 use super::route::{Route, RouteIndex};
 use super::snapshot::Snapshot;
+use super::tokens::Endpoint;
 use super::verdict::Denial;
 use crate::keys::KeyIndex;
 
 /// What a decision says, with what was learnt on the way.
 #[derive(Debug)]
 pub struct Verdict {
-    /// The grant, or why not.
-    pub outcome: Result<Grant, Denial>,
+    /// What comes next, or why not.
+    pub outcome: Result<Step, Denial>,
     /// What would have been refused on a route with `enforce = false`.
     pub shadow: Option<Denial>,
     /// The route, if one took the request.
@@ -26,32 +29,81 @@ pub struct Verdict {
     pub key: Option<KeyIndex>,
     /// Whether a key came by Bearer.
     pub bearer: bool,
+    /// What was asked and passed.
+    pub passed: Checks,
+}
+
+/// What comes after the head has been judged.
+#[derive(Debug)]
+pub enum Step {
+    /// It may pass.
+    Grant(Grant),
+    /// It may pass if its body may.
+    Inspect(Inspection),
+    /// It is for us.
+    Answer(Endpoint),
 }
 
 /// Judges a request against one consistent world, at one instant.
 #[must_use]
 pub fn decide(facts: &Facts<'_>, snapshot: &Snapshot, now: Timestamp) -> Verdict {
-    match read(facts, snapshot) {
-        Ok((path, route)) => judge(facts, &path, route, snapshot, now),
-        Err(denial) => {
-            Verdict { outcome: Err(denial), shadow: None, route: None, key: None, bearer: false }
+    judge(facts, snapshot, now, None)
+}
+
+/// The same, as if a key had been presented by a carrier that it may use, whatever the headers
+/// carry: to explain what the key may do without having it.
+#[must_use]
+pub fn decide_as(key: KeyIndex, facts: &Facts<'_>, snapshot: &Snapshot, now: Timestamp) -> Verdict {
+    judge(facts, snapshot, now, Some(key))
+}
+
+fn judge(
+    facts: &Facts<'_>,
+    snapshot: &Snapshot,
+    now: Timestamp,
+    assumed: Option<KeyIndex>,
+) -> Verdict {
+    let mut trace = Trace::default();
+    let (outcome, shadow, route) = match read(facts, snapshot, &mut trace.passed) {
+        Ok(Read::Ours(endpoint)) => (Ok(Step::Answer(endpoint)), None, None),
+        Ok(Read::Theirs(path, route)) => {
+            let request = Request { facts, path: &path, route, snapshot, now, assumed };
+            let (outcome, shadow) = request.judge(&mut trace);
+            (outcome, shadow, route.map(|(index, _)| index))
         }
-    }
+        Err(denial) => (Err(denial), None, None),
+    };
+    let Trace { key, bearer, passed } = trace;
+    Verdict { outcome, shadow, route, key, bearer, passed }
 }
 
 type Matched<'s> = Option<(RouteIndex, &'s Route)>;
+
+/// What was read of the path.
+enum Read<'r, 's> {
+    Ours(Endpoint),
+    Theirs(CanonicalPath<'r>, Matched<'s>),
+}
 
 /// What is judged of every request: the transport and the form of the path.
 fn read<'r, 's>(
     facts: &Facts<'r>,
     snapshot: &'s Snapshot,
-) -> Result<(CanonicalPath<'r>, Matched<'s>), Denial> {
+    passed: &mut Checks,
+) -> Result<Read<'r, 's>, Denial> {
     if !transport_accepted(facts, snapshot) {
         return Err(Denial::InsecureTransport);
     }
+    passed.pass(Check::Transport);
     let path = CanonicalPath::new(facts.path)?;
-    let route = snapshot.routes().find(&path, facts.method);
-    Ok((path, route))
+    passed.pass(Check::PathForm);
+    match snapshot.tokens().and_then(|tokens| tokens.endpoint(&path, facts.method)) {
+        Some(endpoint) => endpoint.map(Read::Ours),
+        None => {
+            let route = snapshot.routes().find(&path, facts.method);
+            Ok(Read::Theirs(path, route))
+        }
+    }
 }
 
 fn transport_accepted(facts: &Facts<'_>, snapshot: &Snapshot) -> bool {
@@ -66,81 +118,98 @@ fn transport_accepted(facts: &Facts<'_>, snapshot: &Snapshot) -> bool {
     }
 }
 
-fn judge(
-    facts: &Facts<'_>,
-    path: &CanonicalPath<'_>,
-    route: Matched<'_>,
-    snapshot: &Snapshot,
+/// One request that is being judged, and where.
+struct Request<'a, 'r> {
+    facts: &'a Facts<'r>,
+    path: &'a CanonicalPath<'r>,
+    route: Matched<'a>,
+    snapshot: &'a Snapshot,
     now: Timestamp,
-) -> Verdict {
-    let mut trace = Trace::default();
-    let waived = |principal| Grant::waive(principal, route, snapshot, facts.client);
-    let public = route.is_some_and(|(_, rule)| rule.public);
-    let judged = match public {
-        true => Ok(None),
-        false => identify(facts, route, snapshot, now, &mut trace),
-    };
-    let judged =
-        judged.and_then(|principal| match permitted(&principal, facts, path, route, snapshot) {
-            Ok(()) => Ok(principal),
-            Err(denial) => Err((denial, principal)),
-        });
-    let unenforced = route.is_some_and(|(_, rule)| !rule.enforce);
-    let (outcome, shadow) = match judged {
-        Ok(principal) => (Ok(waived(principal)), None),
-        Err((denial, principal)) if unenforced => (Ok(waived(principal)), Some(denial)),
-        Err((denial, _)) => (Err(denial), None),
-    };
-    Verdict {
-        outcome,
-        shadow,
-        route: route.map(|(index, _)| index),
-        key: trace.key,
-        bearer: trace.bearer,
-    }
+    assumed: Option<KeyIndex>,
 }
 
 type Refused = (Denial, Option<Principal>);
 
-/// Who it is; `None` is an anonymous request that may be one.
-fn identify(
-    facts: &Facts<'_>,
-    route: Matched<'_>,
-    snapshot: &Snapshot,
-    now: Timestamp,
-    trace: &mut Trace,
-) -> Result<Option<Principal>, Refused> {
-    let presented = extract(facts, snapshot.credentials()).map_err(|denial| (denial, None))?;
-    let absent = match presented {
-        Presented::Nothing => Denial::NoCredential,
-        Presented::Ignored => Denial::CredentialIgnored,
-        Presented::Key(..) | Presented::Basic(..) => {
-            let principal = authenticate(&presented, facts, snapshot, now, trace);
+impl Request<'_, '_> {
+    fn judge(&self, trace: &mut Trace) -> (Result<Step, Denial>, Option<Denial>) {
+        let public = self.route.is_some_and(|(_, rule)| rule.public);
+        let judged = match public {
+            true => Ok(None),
+            false => self.identify(trace),
+        };
+        let judged = judged.and_then(|principal| match self.permitted(&principal, trace) {
+            Ok(()) => Ok(principal),
+            Err(denial) => Err((denial, principal)),
+        });
+        let unenforced = self.route.is_some_and(|(_, rule)| !rule.enforce);
+        match judged {
+            Ok(principal) => (Ok(self.next(principal, !unenforced)), None),
+            Err((denial, principal)) if unenforced => {
+                (Ok(Step::Grant(self.grant(principal))), Some(denial))
+            }
+            Err((denial, _)) => (Err(denial), None),
+        }
+    }
+
+    /// What passed so far passes, unless the route wants to see the body.
+    fn next(&self, principal: Option<Principal>, enforce: bool) -> Step {
+        let rules = self.route.map(|(_, rule)| &rule.body).filter(|rules| rules.inspects());
+        let key = principal.as_ref().map(Principal::key);
+        let grant = self.grant(principal);
+        match rules.zip(key) {
+            Some((rules, key)) => {
+                Step::Inspect(Inspection::new(grant, key, rules.max_body(), enforce))
+            }
+            None => Step::Grant(grant),
+        }
+    }
+
+    fn grant(&self, principal: Option<Principal>) -> Grant {
+        Grant::waive(principal, self.route, self.snapshot, self.facts.client)
+    }
+
+    /// Who it is; `None` is an anonymous request that may be one.
+    fn identify(&self, trace: &mut Trace) -> Result<Option<Principal>, Refused> {
+        let Self { facts, snapshot, now, .. } = *self;
+        if let Some(key) = self.assumed {
+            let principal = assume(key, facts, snapshot, now, trace);
             return principal.map(Some).map_err(|denial| (denial, None));
         }
-    };
-    let open = route.is_some_and(|(_, rule)| !rule.has_conditions());
-    match snapshot.credentials().anonymous {
-        Anonymous::Forward if open => Ok(None),
-        Anonymous::Forward | Anonymous::Refuse => Err((absent, None)),
+        let presented = extract(facts, snapshot.credentials()).map_err(|denial| (denial, None))?;
+        let absent = match presented {
+            Presented::Nothing => Denial::NoCredential,
+            Presented::Ignored => Denial::CredentialIgnored,
+            Presented::Key(..) | Presented::Basic(..) => {
+                trace.passed.pass(Check::CredentialForm);
+                let principal = authenticate(&presented, facts, snapshot, now, trace);
+                return principal.map(Some).map_err(|denial| (denial, None));
+            }
+        };
+        let open = self.route.is_some_and(|(_, rule)| !rule.has_conditions());
+        match snapshot.credentials().anonymous {
+            Anonymous::Forward if open => Ok(None),
+            Anonymous::Forward | Anonymous::Refuse => Err((absent, None)),
+        }
     }
-}
 
-/// What a principal may do here. Nobody was let in only where nothing more is asked.
-fn permitted(
-    principal: &Option<Principal>,
-    facts: &Facts<'_>,
-    path: &CanonicalPath<'_>,
-    route: Matched<'_>,
-    snapshot: &Snapshot,
-) -> Result<(), Denial> {
-    let Some(principal) = principal else { return Ok(()) };
-    match (route, snapshot.unmatched()) {
-        (Some(route), _) => authorize(principal, route, path, facts.method, snapshot),
-        (None, Unmatched::Refuse) => Err(Denial::NoRoute),
-        (None, Unmatched::Allow) => {
-            let record = snapshot.table().record(principal.key()).ok_or(Denial::UnknownKey)?;
-            may_use_method(record, facts.method, snapshot)
+    /// What a principal may do here. Nobody was let in only where nothing more is asked.
+    fn permitted(&self, principal: &Option<Principal>, trace: &mut Trace) -> Result<(), Denial> {
+        let (snapshot, passed) = (self.snapshot, &mut trace.passed);
+        if self.route.is_some() {
+            passed.pass(Check::Route);
+        }
+        let Some(principal) = principal else { return Ok(()) };
+        match (self.route, snapshot.unmatched()) {
+            (Some(route), _) => {
+                authorize(principal, route, self.path, self.facts, snapshot, passed)
+            }
+            (None, Unmatched::Refuse) => Err(Denial::NoRoute),
+            (None, Unmatched::Allow) => {
+                let record = snapshot.table().record(principal.key()).ok_or(Denial::UnknownKey)?;
+                may_use_method(record, self.facts.method, snapshot)?;
+                passed.pass(Check::Access);
+                Ok(())
+            }
         }
     }
 }

@@ -78,7 +78,7 @@ fn from_authorization<'r>(
     let end = value.iter().position(|&byte| byte == b' ').unwrap_or(value.len());
     let (scheme, rest) = value.split_at(end);
     let rest = rest.trim_ascii_start();
-    if credentials.bearer && scheme.eq_ignore_ascii_case(b"bearer") {
+    if credentials.takes_bearer() && scheme.eq_ignore_ascii_case(b"bearer") {
         return match rest {
             _ if credentials.requires_json && !accepts_json(facts) => Ok(Presented::Ignored),
             [] => Err(Denial::MalformedCredential),

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, HeaderName, Method};
 
 /// How a request reached us.
@@ -25,6 +26,8 @@ pub struct Facts<'r> {
     pub trusted_peer: bool,
     /// The client's address, after trusted proxies.
     pub client: IpAddr,
+    /// Whether a body follows.
+    pub has_body: bool,
     headers: &'r HeaderMap,
 }
 
@@ -48,8 +51,9 @@ impl<'r> Facts<'r> {
         transport: Transport,
         (client, trusted_peer): (IpAddr, bool),
         headers: &'r HeaderMap,
+        has_body: bool,
     ) -> Self {
-        Self { method, path, transport, trusted_peer, client, headers }
+        Self { method, path, transport, trusted_peer, client, has_body, headers }
     }
 
     /// A header that may stand there only once.
@@ -59,6 +63,14 @@ impl<'r> Facts<'r> {
             (None, _) => Sole::Absent,
             (Some(value), None) if !value.as_bytes().contains(&b',') => Sole::One(value.as_bytes()),
             _ => Sole::Many,
+        }
+    }
+
+    /// The length that was announced of the body.
+    pub(super) fn length(&self) -> Option<u64> {
+        match self.sole(&CONTENT_LENGTH) {
+            Sole::One(digits) => std::str::from_utf8(digits).ok()?.parse().ok(),
+            Sole::Absent | Sole::Many => None,
         }
     }
 

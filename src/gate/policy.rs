@@ -14,6 +14,8 @@ pub struct Credentials {
     pub basic: Option<BasicUser>,
     /// The key alone in a header of this name.
     pub header: Option<HeaderName>,
+    /// `Authorization: Bearer TOKEN`, tokens that were minted here.
+    pub tokens: bool,
     /// Bearer counts only on requests that accept JSON.
     pub requires_json: bool,
     /// Of the challenges; visible ASCII without `"` and `\`.
@@ -23,10 +25,16 @@ pub struct Credentials {
 }
 
 impl Credentials {
+    /// Whether Bearer carries anything that counts.
+    #[must_use]
+    pub const fn takes_bearer(&self) -> bool {
+        self.bearer || self.tokens
+    }
+
     /// Whether `Authorization` is a carrier at all; if not it is the upstream's own business.
     #[must_use]
     pub const fn uses_authorization(&self) -> bool {
-        self.bearer || self.basic.is_some()
+        self.takes_bearer() || self.basic.is_some()
     }
 }
 

@@ -10,6 +10,8 @@ use thiserror::Error;
 
 use super::limit::InFlight;
 use super::path::CanonicalPath;
+use super::rate::Rate;
+use super::rules::BodyRules;
 use crate::keys::{Kind, Name};
 
 /// A path as a route has it: literal segments, `{name}` for one, `{*rest}` for the rest.
@@ -154,6 +156,10 @@ pub struct Route {
     pub account_from: Option<usize>,
     /// The segment that must be the credential's profile.
     pub profile_from: Option<usize>,
+    /// What is asked of the body.
+    pub body: BodyRules,
+    /// How many in a time.
+    pub rate: Option<Rate>,
     /// How many at once.
     pub in_flight: Option<InFlight>,
     /// From the permit to the last byte.
@@ -180,6 +186,8 @@ impl Route {
             kind: None,
             account_from: None,
             profile_from: None,
+            body: BodyRules::default(),
+            rate: None,
             in_flight: None,
             timeout: None,
             public: false,
@@ -191,12 +199,13 @@ impl Route {
 
     /// Whether a credential must be more than valid. Such routes are closed to anonymous requests.
     #[must_use]
-    pub const fn has_conditions(&self) -> bool {
+    pub fn has_conditions(&self) -> bool {
         !self.permissions.is_empty()
             || !self.any_permission.is_empty()
             || self.kind.is_some()
             || self.account_from.is_some()
             || self.profile_from.is_some()
+            || !self.body.is_empty()
     }
 
     fn lists(&self, method: &Method) -> bool {

@@ -12,6 +12,7 @@ use super::authenticate::standing;
 use super::identity::{Identity, Stripper};
 use super::policy::{Credentials, HttpAccepts, KeyPattern, Unmatched};
 use super::route::{RouteIndex, Routes};
+use super::tokens::{Profile, Tokens, profile_header};
 use super::verdict::Denial;
 use crate::keys::{Access, Digester, KeyDigest, KeyId, KeyIndex, KeyPrefix, KeyTable, Permission};
 
@@ -40,6 +41,8 @@ pub struct Parts {
     pub unmatched: Unmatched,
     /// What strangers are told.
     pub answers: Answers,
+    /// The tokens that are minted and accepted, if they are.
+    pub tokens: Option<Arc<Tokens>>,
 }
 
 /// Keys that are revoked although their records do not say so.
@@ -156,6 +159,12 @@ impl Snapshot {
         &self.parts.identity
     }
 
+    /// The tokens that are minted and accepted, if they are.
+    #[must_use]
+    pub fn tokens(&self) -> Option<&Tokens> {
+        self.parts.tokens.as_deref()
+    }
+
     /// What of a client's headers never travels upstream.
     #[must_use]
     pub const fn stripper(&self) -> &Arc<Stripper> {
@@ -223,17 +232,25 @@ impl Snapshot {
     }
 
     /// The identity headers of a key, prepared at load.
-    pub fn identity_of(&self, key: KeyIndex) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
+    pub fn identity_of(
+        &self,
+        key: KeyIndex,
+        profile: Option<&Profile>,
+    ) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
         let names = &self.parts.identity;
         let prepared = self.prepared.get(key.position());
         let record = self.parts.table.record(key);
         let access = record.map(|record| record.access.unwrap_or(self.parts.default_access));
+        let said = |id: Option<&str>| id.map(profile_header);
         let values = [
             (&names.account, prepared.map(|prepared| prepared.account.clone())),
             (&names.key, prepared.map(|prepared| prepared.key.clone())),
             (&names.permissions, self.permissions(key).map(|set| set.header().clone())),
             (&names.access, access.map(|access| HeaderValue::from_static(access.as_str()))),
             (&names.kind, record.map(|record| HeaderValue::from_static(record.kind.as_str()))),
+            (&names.profile, profile.map(|profile| profile_header(profile.id()))),
+            (&names.profile_custom_id, said(profile.and_then(|p| p.custom_id.as_deref()))),
+            (&names.profile_email, said(profile.and_then(|p| p.email.as_deref()))),
         ];
         values.into_iter().filter_map(|(name, value)| name.as_ref().zip(value))
     }

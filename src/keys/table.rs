@@ -1,6 +1,7 @@
 //! The immutable index from digest to record.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher as _, RandomState};
 
 use hashbrown::HashTable;
 use thiserror::Error;
@@ -99,11 +100,10 @@ impl KeyTableBuilder {
         let accounts = index_accounts(&self.accounts, &mut errors);
         let mut account_of = Vec::with_capacity(self.keys.len());
         let mut by_digest: HashTable<u32> = HashTable::with_capacity(self.keys.len());
-        let mut by_id: HashMap<&KeyId, usize> = HashMap::with_capacity(self.keys.len());
+        let mut by_id = IdIndex::with_capacity(self.keys.len());
         for (position, record) in self.keys.iter().enumerate() {
             let index = u32::try_from(position).unwrap_or(u32::MAX);
-            if let Some(first) = by_id.insert(&record.id, position).and_then(|at| self.keys.get(at))
-            {
+            if let Err(first) = by_id.insert(&self.keys, index, &record.id) {
                 errors.push(TableError::DuplicateId {
                     id: record.id.clone(),
                     first: first.origin.clone(),
@@ -139,11 +139,46 @@ impl KeyTableBuilder {
                 0
             }));
         }
-        drop(by_id);
         if !errors.is_empty() {
             return Err(errors);
         }
-        Ok(KeyTable { accounts: self.accounts, keys: self.keys, account_of, by_digest })
+        Ok(KeyTable { accounts: self.accounts, keys: self.keys, account_of, by_digest, by_id })
+    }
+}
+
+/// Positions of records, by their ids.
+#[derive(Debug, Default)]
+struct IdIndex {
+    positions: HashTable<u32>,
+    hasher: RandomState,
+}
+
+impl IdIndex {
+    fn with_capacity(capacity: usize) -> Self {
+        Self { positions: HashTable::with_capacity(capacity), hasher: RandomState::new() }
+    }
+
+    /// Notes a position, or gives the record that has the id already.
+    fn insert<'k>(
+        &mut self,
+        keys: &'k [KeyRecord],
+        index: u32,
+        id: &KeyId,
+    ) -> Result<(), &'k KeyRecord> {
+        if let Some((_, first)) = self.find(keys, id) {
+            return Err(first);
+        }
+        let Self { positions, hasher } = self;
+        positions.insert_unique(hasher.hash_one(id), index, |&at| {
+            keys.get(at as usize).map_or(0, |record| hasher.hash_one(&record.id))
+        });
+        Ok(())
+    }
+
+    fn find<'k>(&self, keys: &'k [KeyRecord], id: &KeyId) -> Option<(KeyIndex, &'k KeyRecord)> {
+        let same = |at: &u32| keys.get(*at as usize).is_some_and(|record| record.id == *id);
+        let at = self.positions.find(self.hasher.hash_one(id), same)?;
+        Some((KeyIndex(*at), keys.get(*at as usize)?))
     }
 }
 
@@ -191,6 +226,7 @@ pub struct KeyTable {
     keys: Vec<KeyRecord>,
     account_of: Vec<u32>,
     by_digest: HashTable<u32>,
+    by_id: IdIndex,
 }
 
 impl KeyTable {
@@ -198,6 +234,12 @@ impl KeyTable {
     #[must_use]
     pub fn find(&self, digest: &KeyDigest) -> Option<(KeyIndex, &KeyRecord)> {
         find(&self.by_digest, &self.keys, digest)
+    }
+
+    /// The record of an id: what a token names.
+    #[must_use]
+    pub fn find_id(&self, id: &KeyId) -> Option<(KeyIndex, &KeyRecord)> {
+        self.by_id.find(&self.keys, id)
     }
 
     /// The record at a position of this table.

@@ -15,6 +15,8 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::sync::watch as channel;
 
+use crate::gate::Budget;
+use crate::gate::Rates;
 use crate::gate::Slots;
 use crate::observe::Metrics;
 use crate::observe::Status;
@@ -34,6 +36,8 @@ pub type WorldCell = Arc<ArcSwap<World>>;
 pub struct Live {
     cell: WorldCell,
     slots: Slots,
+    rates: Rates,
+    budget: Budget,
     metrics: Arc<Metrics>,
     changes: channel::Sender<u64>,
     report: Mutex<Report>,
@@ -55,8 +59,9 @@ impl Live {
         let changes = channel::Sender::new(first.generation());
         let report = Report { loaded_at: Some(now), ..Report::default() };
         let cell = Arc::new(ArcSwap::from_pointee(first));
-        let (slots, report) = (Slots::default(), Mutex::new(report));
-        Arc::new(Self { cell, slots, metrics, changes, report })
+        let (slots, rates, budget) = (Slots::default(), Rates::default(), Budget::default());
+        let report = Mutex::new(report);
+        Arc::new(Self { cell, slots, rates, budget, metrics, changes, report })
     }
 
     /// The cell that workers read from.
@@ -75,6 +80,18 @@ impl Live {
     #[must_use]
     pub const fn slots(&self) -> &Slots {
         &self.slots
+    }
+
+    /// The rates; they outlive worlds.
+    #[must_use]
+    pub const fn rates(&self) -> &Rates {
+        &self.rates
+    }
+
+    /// What inspected bodies may take in all.
+    #[must_use]
+    pub const fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     /// The process's metrics.

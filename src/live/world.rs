@@ -29,6 +29,7 @@ pub struct World {
     tls: Option<Arc<ServerConfig>>,
     certificate_expiry: Option<Timestamp>,
     trusted_proxies: Vec<IpNet>,
+    body_memory: usize,
     routes: Vec<RouteId>,
 }
 
@@ -56,6 +57,7 @@ impl World {
             routes: config.routes.clone(),
             unmatched: config.unmatched,
             answers: config.answers.clone(),
+            tokens: None,
         };
         Self {
             generation,
@@ -65,6 +67,7 @@ impl World {
             tls: config.tls.as_ref().map(|tls| Arc::clone(&tls.server)),
             certificate_expiry: config.tls.as_ref().map(|tls| tls.not_after),
             trusted_proxies: config.listen.trusted_proxies.clone(),
+            body_memory: config.body_memory,
             routes: routes.map(|route| metrics.route(route.path.as_str())).collect(),
         }
     }
@@ -82,6 +85,7 @@ impl World {
             tls: self.tls.clone(),
             certificate_expiry: self.certificate_expiry,
             trusted_proxies: self.trusted_proxies.clone(),
+            body_memory: self.body_memory,
             routes: self.routes.clone(),
         }
     }
@@ -120,6 +124,12 @@ impl World {
     #[must_use]
     pub fn trusted_proxies(&self) -> &[IpNet] {
         &self.trusted_proxies
+    }
+
+    /// How many bytes all inspected bodies may take at a time.
+    #[must_use]
+    pub const fn body_memory(&self) -> usize {
+        self.body_memory
     }
 
     /// The label of a route in metrics.

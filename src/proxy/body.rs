@@ -1,4 +1,4 @@
-//! Bodies on their way through: streamed, counted, their trailers filtered, never collected.
+//! Bodies on their way through: streamed, counted, their trailers filtered.
 
 use std::cell::Cell;
 use std::pin::Pin;
@@ -8,6 +8,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
@@ -15,6 +16,7 @@ use tokio::time::Sleep;
 use super::headers::strip_hop_by_hop;
 use super::headers::strip_trailers;
 use super::lifeline::Line;
+use super::payload::Payload;
 use super::pool::Lease;
 use super::worker::Task;
 use crate::clock;
@@ -78,21 +80,49 @@ impl Upload {
     }
 }
 
-/// The client's body on its way to the upstream.
+/// The client's body on its way to the upstream: what was read of it already, then the rest.
 pub(super) struct RequestBody {
+    read: Option<Bytes>,
     /// With what its trailers are filtered by; not the whole world, which an upload would keep
     /// in memory.
-    inner: Option<(Incoming, Arc<Stripper>)>,
+    rest: Option<(Incoming, Arc<Stripper>)>,
+    trailers: Option<HeaderMap>,
     upload: Rc<Upload>,
 }
 
 impl RequestBody {
-    pub(super) fn new(inner: Incoming, stripper: &Arc<Stripper>, upload: &Rc<Upload>) -> Self {
-        Self { inner: Some((inner, Arc::clone(stripper))), upload: Rc::clone(upload) }
+    pub(super) fn new(payload: Payload, stripper: &Arc<Stripper>, upload: &Rc<Upload>) -> Self {
+        let Payload { read, rest, mut trailers, .. } = payload;
+        if let Some(trailers) = &mut trailers {
+            strip_trailers(trailers, stripper);
+        }
+        Self {
+            read: read.filter(|read| !read.is_empty()),
+            rest: rest.map(|rest| (rest, Arc::clone(stripper))),
+            trailers,
+            upload: Rc::clone(upload),
+        }
     }
 
     pub(super) fn empty(upload: &Rc<Upload>) -> Self {
-        Self { inner: None, upload: Rc::clone(upload) }
+        Self { read: None, rest: None, trailers: None, upload: Rc::clone(upload) }
+    }
+
+    /// What was read before goes first.
+    fn next_read(&mut self) -> Option<Frame<Bytes>> {
+        let frame = match self.read.take() {
+            Some(read) => Frame::data(read),
+            None => Frame::trailers(self.trailers.take()?),
+        };
+        Some(frame)
+    }
+
+    fn passed(&self, frame: &Frame<Bytes>, last: bool) {
+        let upload = &self.upload;
+        let length = frame.data_ref().map_or(0, Bytes::len);
+        upload.progress.set(clock::mono());
+        upload.bytes.set(upload.bytes.get().saturating_add(length as u64));
+        upload.complete.set(last);
     }
 }
 
@@ -104,8 +134,15 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let Self { inner, upload } = &mut *self;
-        let Some((body, stripper)) = inner else { return Poll::Ready(None) };
+        if let Some(frame) = self.next_read() {
+            self.passed(&frame, self.is_end_stream());
+            return Poll::Ready(Some(Ok(frame)));
+        }
+        let Self { rest, upload, .. } = &mut *self;
+        let Some((body, stripper)) = rest else {
+            upload.complete.set(true);
+            return Poll::Ready(None);
+        };
         let polled = std::task::ready!(Pin::new(&mut *body).poll_frame(context));
         upload.progress.set(clock::mono());
         match polled {
@@ -117,26 +154,30 @@ impl Body for RequestBody {
                 upload.broken.set(true);
                 Poll::Ready(Some(Err(error.into())))
             }
-            Some(Ok(frame)) => {
-                let length = frame.data_ref().map_or(0, Bytes::len);
-                upload.bytes.set(upload.bytes.get().saturating_add(length as u64));
-                upload.complete.set(body.is_end_stream());
-                let mut frame = frame;
-                if let Some(trailers) = frame.trailers_mut() {
-                    strip_trailers(trailers, stripper);
-                    upload.complete.set(true);
-                }
+            Some(Ok(mut frame)) => {
+                let trailers = frame.trailers_mut().map(|list| strip_trailers(list, stripper));
+                let last = trailers.is_some() || body.is_end_stream();
+                self.passed(&frame, last);
                 Poll::Ready(Some(Ok(frame)))
             }
         }
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(|(body, _)| body.is_end_stream())
+        self.read.is_none()
+            && self.trailers.is_none()
+            && self.rest.as_ref().is_none_or(|(body, _)| body.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), |(body, _)| body.size_hint())
+        let read = self.read.as_ref().map_or(0, Bytes::len) as u64;
+        let rest = self.rest.as_ref().map(|(body, _)| body.size_hint());
+        match rest.map(|rest| rest.exact()) {
+            // What was read is all of it.
+            None if self.trailers.is_none() => SizeHint::with_exact(read),
+            Some(Some(rest)) => SizeHint::with_exact(read.saturating_add(rest)),
+            None | Some(None) => SizeHint::new(),
+        }
     }
 }
 

@@ -1,50 +1,80 @@
-//! Facts → a permit: the decision, and where its route has a limit, the wait for a slot.
+//! Facts → a permit: the decision, the body where a rule wants to see it, and where the route has
+//! a limit, the wait for a slot.
 
 use http::Method;
 use http::request::Parts;
 
 use super::exchange::Exchange;
 use super::intake::Intake;
+use super::payload::{Payload, Room};
 use crate::clock;
 use crate::gate::Denial;
+use crate::gate::Endpoint;
 use crate::gate::Grant;
 use crate::gate::HttpAccepts;
 use crate::gate::Permit;
 use crate::gate::Queue;
 use crate::gate::Slot;
+use crate::gate::Step;
 use crate::gate::Transport;
 use crate::gate::decide;
 use crate::observe::Fate;
+
+/// What may be done with a request.
+pub(super) enum Passage {
+    /// It may be forwarded.
+    Forward(Permit),
+    /// It is for us.
+    Answer(Endpoint),
+}
+
+/// What was granted, and what would have been refused if its route enforced.
+struct Granted {
+    grant: Grant,
+    shadow: Option<Denial>,
+}
+
+/// A grant, or what is ours to answer.
+enum Ruling {
+    Granted(Granted),
+    Ours(Endpoint),
+}
 
 /// Decides, and charges what was granted.
 pub(super) async fn permit(
     exchange: &mut Exchange,
     parts: &Parts,
     intake: &Intake,
-) -> Result<Permit, Denial> {
+    payload: &mut Payload,
+) -> Result<Passage, Denial> {
     form(exchange, parts, intake)?;
-    let (grant, shadow) = judge(exchange, parts, intake)?;
-    let Some((lane, limit)) = grant.limit().cloned() else {
-        return Ok(settled(exchange, grant, None, shadow));
+    let granted = match judge(exchange, parts, intake, payload).await? {
+        Ruling::Granted(granted) => granted,
+        Ruling::Ours(endpoint) => return Ok(Passage::Answer(endpoint)),
     };
-    let slot = match exchange.worker.slots().enter(&lane, limit) {
-        Queue::Admitted(slot) => slot,
-        Queue::Full | Queue::Wait(_) if !enforced(exchange, &grant) => {
-            let shadow = shadow.or(Some(Denial::TooManyInFlight));
-            return Ok(settled(exchange, grant, None, shadow));
+    let granted = rate(exchange, granted)?;
+    let Some((lane, limit)) = granted.grant.limit().cloned() else {
+        return Ok(settled(exchange, granted, None));
+    };
+    match exchange.worker.slots().enter(&lane, limit) {
+        Queue::Admitted(slot) => Ok(settled(exchange, granted, Some(slot))),
+        Queue::Full | Queue::Wait(_) if !enforced(exchange, &granted.grant) => {
+            let shadow = granted.shadow.or(Some(Denial::TooManyInFlight));
+            Ok(settled(exchange, Granted { shadow, ..granted }, None))
         }
-        Queue::Full => return Err(Denial::TooManyInFlight),
+        Queue::Full => Err(Denial::TooManyInFlight),
         Queue::Wait(waiting) => {
             let began = clock::mono();
             let waited = tokio::time::timeout(limit.queue, waiting).await;
             exchange.record.waited(clock::mono().duration_since(began));
             let slot = waited.map_err(|_| Denial::TooManyInFlight)?;
             exchange.renew();
-            let (grant, shadow) = judge(exchange, parts, intake)?;
-            return Ok(settled(exchange, grant, Some(slot), shadow));
+            match judge(exchange, parts, intake, payload).await? {
+                Ruling::Granted(granted) => Ok(settled(exchange, granted, Some(slot))),
+                Ruling::Ours(endpoint) => Ok(Passage::Answer(endpoint)),
+            }
         }
-    };
-    Ok(settled(exchange, grant, Some(slot), shadow))
+    }
 }
 
 /// The transport is judged before the form, and the form before everything else.
@@ -63,18 +93,69 @@ fn form(exchange: &Exchange, parts: &Parts, intake: &Intake) -> Result<(), Denia
     }
 }
 
-fn judge(
+/// Judges the head, and the body where a rule wants to see it. Reading it takes time, so
+/// everything is judged again then.
+async fn judge(
     exchange: &mut Exchange,
     parts: &Parts,
     intake: &Intake,
-) -> Result<(Grant, Option<Denial>), Denial> {
-    let facts = intake.facts(parts, exchange.transport);
-    let verdict = decide(&facts, exchange.world().snapshot(), clock::now());
-    exchange.note(&verdict);
-    // A tunnel to anywhere is never what an API is asked for.
-    match verdict.outcome {
-        Ok(_) if parts.method == Method::CONNECT => Err(Denial::MalformedRequest),
-        outcome => outcome.map(|grant| (grant, verdict.shadow)),
+    payload: &mut Payload,
+) -> Result<Ruling, Denial> {
+    let facts = intake.facts(parts, exchange.transport, !payload.is_empty());
+    loop {
+        let verdict = decide(&facts, exchange.world().snapshot(), clock::now());
+        exchange.note(&verdict);
+        let inspection = match verdict.outcome? {
+            // A tunnel to anywhere is never what an API is asked for.
+            _ if parts.method == Method::CONNECT => return Err(Denial::MalformedRequest),
+            Step::Answer(endpoint) => return Ok(Ruling::Ours(endpoint)),
+            Step::Grant(grant) => {
+                return Ok(Ruling::Granted(Granted { grant, shadow: verdict.shadow }));
+            }
+            Step::Inspect(inspection) => inspection,
+        };
+        if let Some(body) = payload.whole() {
+            let judged = inspection.judge(body, exchange.world().snapshot());
+            return judged
+                .outcome
+                .map(|grant| Ruling::Granted(Granted { grant, shadow: judged.shadow }));
+        }
+        collect(exchange, payload, inspection.most()).await?;
+        exchange.renew();
+    }
+}
+
+/// Reads the body into memory.
+pub(super) async fn collect(
+    exchange: &mut Exchange,
+    payload: &mut Payload,
+    most: usize,
+) -> Result<(), Denial> {
+    let began = clock::mono();
+    let worker = std::rc::Rc::clone(&exchange.worker);
+    let budget = (worker.budget(), exchange.world().body_memory());
+    let done = payload.collect(&Room { most, budget }).await;
+    exchange.record.waited(clock::mono().duration_since(began));
+    done
+}
+
+fn rate(exchange: &mut Exchange, granted: Granted) -> Result<Granted, Denial> {
+    let Some((lane, rate)) = granted.grant.rate() else { return Ok(granted) };
+    match exchange.worker.rates().enter(lane, *rate, clock::mono()) {
+        Ok(quota) => {
+            exchange.quota = Some(quota);
+            Ok(granted)
+        }
+        Err(quota) => {
+            exchange.quota = Some(quota);
+            match enforced(exchange, &granted.grant) {
+                true => Err(Denial::RateLimited),
+                false => {
+                    let shadow = granted.shadow.or(Some(Denial::RateLimited));
+                    Ok(Granted { shadow, ..granted })
+                }
+            }
+        }
     }
 }
 
@@ -83,12 +164,7 @@ fn enforced(exchange: &Exchange, grant: &Grant) -> bool {
     grant.route().and_then(|route| routes.get(route)).is_none_or(|route| route.enforce)
 }
 
-fn settled(
-    exchange: &mut Exchange,
-    grant: Grant,
-    slot: Option<Slot>,
-    shadow: Option<Denial>,
-) -> Permit {
-    exchange.settle(shadow.map_or(Fate::Forwarded, Fate::Shadow));
-    grant.charge(slot)
+fn settled(exchange: &mut Exchange, granted: Granted, slot: Option<Slot>) -> Passage {
+    exchange.settle(granted.shadow.map_or(Fate::Forwarded, Fate::Shadow));
+    Passage::Forward(granted.grant.charge(slot))
 }

@@ -16,6 +16,7 @@ use super::socket::Socket;
 use super::worker::{Current, Worker};
 use crate::clock;
 use crate::gate::Denial;
+use crate::gate::Quota;
 use crate::gate::RouteIndex;
 use crate::gate::Slot;
 use crate::gate::Transport;
@@ -33,6 +34,8 @@ pub(super) struct Exchange {
     pub(super) request_id: HeaderValue,
     pub(super) transport: Transport,
     pub(super) client: IpAddr,
+    /// What is left of the rate that it was charged to.
+    pub(super) quota: Option<Quota>,
     world: Rc<Current>,
     method: Method,
     uri: Uri,
@@ -51,6 +54,7 @@ impl Exchange {
             request_id: worker.request_id(&parts.headers),
             transport: origin.transport,
             client: origin.peer,
+            quota: None,
             world: worker.world(),
             method: parts.method.clone(),
             uri: parts.uri.clone(),

@@ -12,6 +12,7 @@ use http::header::{
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use crate::gate::Profile;
 use crate::gate::Snapshot;
 use crate::gate::Stripper;
 use crate::keys::KeyIndex;
@@ -40,7 +41,7 @@ pub(super) struct Sender<'a> {
 pub(super) fn upstream(
     headers: &mut HeaderMap,
     snapshot: &Snapshot,
-    key: Option<KeyIndex>,
+    (key, profile): (Option<KeyIndex>, Option<&Profile>),
     forward_credential: bool,
     sender: &Sender<'_>,
 ) {
@@ -57,7 +58,7 @@ pub(super) fn upstream(
     }
     set_forwarded(headers, sender);
     if let Some(key) = key {
-        for (name, value) in snapshot.identity_of(key) {
+        for (name, value) in snapshot.identity_of(key, profile) {
             headers.insert(name.clone(), value);
         }
     }

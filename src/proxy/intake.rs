@@ -37,7 +37,12 @@ impl Intake {
     }
 
     /// The facts that a decision looks at.
-    pub(super) fn facts<'r>(&self, parts: &'r Parts, transport: Transport) -> Facts<'r> {
+    pub(super) fn facts<'r>(
+        &self,
+        parts: &'r Parts,
+        transport: Transport,
+        has_body: bool,
+    ) -> Facts<'r> {
         let sender = (self.client, self.trusted_peer);
         let path = match parts.uri.path() {
             // It names a host and no path. It is refused whatever comes of it (see `charge`), but
@@ -45,7 +50,7 @@ impl Intake {
             "" if parts.method == Method::CONNECT => "/",
             path => path,
         };
-        Facts::new(&parts.method, path, transport, sender, &parts.headers)
+        Facts::new(&parts.method, path, transport, sender, &parts.headers, has_body)
     }
 
     /// Whether the client came by HTTPS: to us, or to a trusted proxy that says so.

@@ -18,6 +18,8 @@ mod intake;
 mod lifeline;
 mod linger;
 mod listen;
+mod mint;
+mod payload;
 mod pool;
 mod refuse;
 mod relay;
@@ -34,9 +36,11 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use self::body::ResponseBody;
+use self::charge::Passage;
 use self::connection::Origin;
 use self::exchange::Exchange;
 use self::intake::Intake;
+use self::payload::Payload;
 use self::worker::Worker;
 
 pub use self::listen::Bound;
@@ -70,13 +74,16 @@ async fn answer(
     let mut exchange = Exchange::begin(worker, origin, &parts);
     let intake = Intake::read(&parts, origin, exchange.world().trusted_proxies());
     exchange.client = intake.client;
-    match charge::permit(&mut exchange, &parts, &intake).await {
-        Ok(permit) => relay::forward(exchange, permit, parts, body, &intake).await,
+    let mut payload = Payload::new(body);
+    match charge::permit(&mut exchange, &parts, &intake, &mut payload).await {
+        Ok(Passage::Forward(permit)) => {
+            relay::forward(exchange, permit, parts, payload, &intake).await
+        }
+        Ok(Passage::Answer(endpoint)) => {
+            mint::answer(exchange, endpoint, &parts, payload, &intake).await
+        }
         Err(denial) => {
-            let close = refuse::must_close(denial, &parts, &body);
-            if !close {
-                refuse::drain(body);
-            }
+            let close = refuse::put_away(denial, &parts, payload);
             exchange.refuse(denial, close)
         }
     }

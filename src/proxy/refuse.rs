@@ -10,6 +10,7 @@ use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 
 use super::body::ResponseBody;
+use super::payload::Payload;
 use crate::gate::Answers;
 use crate::gate::Denial;
 use crate::gate::Transport;
@@ -46,18 +47,28 @@ pub(super) fn refuse(
     response
 }
 
-/// Whether an HTTP/1 connection must end with this answer: what is left of the request's body
-/// would be read as the next request, or is more than anyone wants to read away.
-pub(super) fn must_close(denial: Denial, parts: &Parts, body: &Incoming) -> bool {
+/// Deals with what is left of a refused request's body. Whether an HTTP/1 connection must end with
+/// this answer: the rest would be read as the next request, or is more than anyone wants to read
+/// away.
+pub(super) fn put_away(denial: Denial, parts: &Parts, payload: Payload) -> bool {
+    let close = must_close(denial, parts, &payload);
+    match payload.rest {
+        Some(rest) if !close => drain(rest),
+        _ => {}
+    }
+    close
+}
+
+fn must_close(denial: Denial, parts: &Parts, payload: &Payload) -> bool {
     let headers = &parts.headers;
-    if parts.version >= Version::HTTP_2
-        || (body.is_end_stream() && denial != Denial::MalformedRequest)
-    {
+    let broken = matches!(denial, Denial::MalformedRequest | Denial::RequestTimeout);
+    if parts.version >= Version::HTTP_2 || (payload.rest.is_none() && !broken) {
         return false;
     }
     let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    denial == Denial::MalformedRequest
-        || headers.contains_key(EXPECT)
+    broken
+        // Nobody was told to go on, so that nobody knows whether a body follows.
+        || (headers.contains_key(EXPECT) && payload.is_untouched())
         || length.is_some_and(|length| length > MOST_DRAINED)
 }
 
@@ -83,7 +94,7 @@ pub(super) fn close(response: &mut Response<ResponseBody>) {
 }
 
 /// Reads an unread body away in the background, up to a bound; beyond it, the connection closes.
-pub(super) fn drain(mut body: Incoming) {
+fn drain(mut body: Incoming) {
     if body.is_end_stream() {
         return;
     }

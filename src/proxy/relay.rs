@@ -7,7 +7,6 @@ use http::header::UPGRADE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode};
-use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::body::{Guards, Patience, RequestBody, ResponseBody, Stream, Upload};
@@ -15,6 +14,7 @@ use super::exchange::Exchange;
 use super::forward::{self, Failure, Limits, Outgoing};
 use super::headers::{self, Sender};
 use super::intake::Intake;
+use super::payload::Payload;
 use super::pool::Lease;
 use super::upgrade;
 use crate::clock;
@@ -26,7 +26,7 @@ pub(super) async fn forward(
     mut exchange: Exchange,
     permit: Permit,
     parts: Parts,
-    body: Incoming,
+    payload: Payload,
     intake: &Intake,
 ) -> Response<ResponseBody> {
     let upstream = Arc::clone(exchange.world().upstream());
@@ -35,10 +35,10 @@ pub(super) async fn forward(
     let line = (key.is_some() || until.is_some()).then(|| exchange.tie(key, until));
     let limits = Limits { until, line };
     let websocket = exchange.is_http11()
-        && body.is_end_stream()
+        && payload.is_empty()
         && headers::asks_for_websocket(&parts.method, &parts.headers);
     let worker = Rc::clone(&exchange.worker);
-    let (out, client) = outgoing(&exchange, &permit, parts, body, intake);
+    let (out, client) = outgoing(&exchange, &permit, parts, payload, intake);
     let upload = Rc::clone(&out.upload);
     let began = clock::mono();
     let answer = match websocket {
@@ -82,7 +82,7 @@ fn outgoing(
     exchange: &Exchange,
     permit: &Permit,
     mut parts: Parts,
-    body: Incoming,
+    payload: Payload,
     intake: &Intake,
 ) -> (Outgoing, hyper::upgrade::OnUpgrade) {
     let localhost = || HeaderValue::from_static("localhost");
@@ -96,13 +96,16 @@ fn outgoing(
     let snapshot = exchange.world().snapshot();
     let grant = permit.grant();
     let forward = grant.forward_credential();
-    headers::upstream(&mut parts.headers, snapshot, grant.key(), forward, &sender);
+    headers::upstream(
+        &mut parts.headers,
+        snapshot,
+        (grant.key(), grant.profile()),
+        forward,
+        &sender,
+    );
     parts.headers.remove(UPGRADE);
-    let upload = Upload::new(body.is_end_stream());
-    let body = match upload.complete() {
-        true => RequestBody::empty(&upload),
-        false => RequestBody::new(body, snapshot.stripper(), &upload),
-    };
+    let upload = Upload::new(payload.is_empty());
+    let body = RequestBody::new(payload, snapshot.stripper(), &upload);
     let root = || PathAndQuery::from_static("/");
     let out = Outgoing {
         method: parts.method.clone(),

@@ -20,6 +20,8 @@ use super::lifeline::Lifelines;
 use super::listen::Bound;
 use super::pool::Pool;
 use crate::clock;
+use crate::gate::Budget;
+use crate::gate::Rates;
 use crate::gate::Slots;
 use crate::gate::normalize;
 use crate::live::Live;
@@ -51,6 +53,8 @@ pub(super) struct Worker {
     cache: RefCell<Cache<WorldCell, Arc<World>>>,
     current: RefCell<Rc<Current>>,
     slots: Slots,
+    rates: Rates,
+    budget: Budget,
     metrics: WorkerMetrics,
     pool: Pool,
     lifelines: Lifelines,
@@ -177,6 +181,8 @@ impl Worker {
             cache: RefCell::new(cache),
             current,
             slots: live.slots().clone(),
+            rates: live.rates().clone(),
+            budget: live.budget().clone(),
             metrics: live.metrics().worker(),
             pool: Pool::default(),
             lifelines: Lifelines::default(),
@@ -201,6 +207,14 @@ impl Worker {
 
     pub(super) const fn slots(&self) -> &Slots {
         &self.slots
+    }
+
+    pub(super) const fn rates(&self) -> &Rates {
+        &self.rates
+    }
+
+    pub(super) const fn budget(&self) -> &Budget {
+        &self.budget
     }
 
     pub(super) const fn metrics(&self) -> &WorkerMetrics {

@@ -1,0 +1,163 @@
+//! A request's body: still to come, or read into memory because a route wants to see it.
+//!
+//! What is read is copied together as it comes, so that a client's small pieces never hold large
+//! buffers, and only what has come counts against the budget that all connections share.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+
+use crate::clock;
+use crate::gate::Budget;
+use crate::gate::Denial;
+use crate::gate::Reserve;
+
+/// How long a client may pause within an inspected body.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long all of it may take: this, and a second for each of so many bytes that it may have.
+const LONGEST: Duration = Duration::from_secs(30);
+const BYTES_A_SECOND: usize = 64 * 1024;
+/// The first piece of memory that is reserved for a body.
+const FIRST: usize = 4 * 1024;
+
+/// The body of a request.
+pub(super) struct Payload {
+    /// What was read of it.
+    pub(super) read: Option<Bytes>,
+    /// What is still to come.
+    pub(super) rest: Option<Incoming>,
+    /// What came after it.
+    pub(super) trailers: Option<HeaderMap>,
+    /// Why not all of it was read.
+    stopped: Option<Denial>,
+}
+
+/// Memory that gives its share of the budget back when the last view of it is gone.
+struct Held {
+    bytes: Vec<u8>,
+    reserve: Option<Reserve>,
+}
+
+impl AsRef<[u8]> for Held {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// The room that a body may take.
+pub(super) struct Room<'a> {
+    /// The most bytes of this body.
+    pub(super) most: usize,
+    /// What all connections share, and how much that is.
+    pub(super) budget: (&'a Budget, usize),
+}
+
+impl Payload {
+    pub(super) fn new(body: Incoming) -> Self {
+        let rest = (!body.is_end_stream()).then_some(body);
+        Self { read: None, rest, trailers: None, stopped: None }
+    }
+
+    /// Whether there is no body at all, or none any more.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.rest.is_none() && self.read.is_none()
+    }
+
+    /// Whether none of it has been asked for yet.
+    pub(super) const fn is_untouched(&self) -> bool {
+        self.read.is_none()
+    }
+
+    /// The whole body, or why it was not read to its end; `None` if nobody has tried.
+    pub(super) fn whole(&self) -> Option<Result<&[u8], Denial>> {
+        match (&self.read, self.stopped, &self.rest) {
+            (_, Some(denial), _) => Some(Err(denial)),
+            (Some(read), None, None) => Some(Ok(read)),
+            (None, None, None) => Some(Ok(&[])),
+            (_, None, Some(_)) => None,
+        }
+    }
+
+    /// Reads all of it.
+    ///
+    /// # Errors
+    /// When the client broke it off. What else stands against it is kept for [`Self::whole`].
+    pub(super) async fn collect(&mut self, room: &Room<'_>) -> Result<(), Denial> {
+        let Some(body) = &mut self.rest else { return Ok(()) };
+        let mut held = Held { bytes: Vec::new(), reserve: None };
+        let seconds = u64::try_from(room.most / BYTES_A_SECOND).unwrap_or(u64::MAX);
+        let until = clock::mono() + LONGEST.saturating_add(Duration::from_secs(seconds));
+        let read = held.fill(body, room, until).await;
+        let done = match read {
+            Ok(trailers) => {
+                self.trailers = trailers;
+                self.rest = None;
+                Ok(())
+            }
+            Err(Stop::Denied(denial)) => {
+                self.stopped = Some(denial);
+                Ok(())
+            }
+            Err(Stop::Broken) => Err(Denial::MalformedRequest),
+        };
+        self.read = Some(Bytes::from_owner(held));
+        done
+    }
+}
+
+/// Why reading ends before the end.
+enum Stop {
+    Denied(Denial),
+    Broken,
+}
+
+impl Held {
+    async fn fill(
+        &mut self,
+        body: &mut Incoming,
+        room: &Room<'_>,
+        until: std::time::Instant,
+    ) -> Result<Option<HeaderMap>, Stop> {
+        let late = |_| Stop::Denied(Denial::RequestTimeout);
+        loop {
+            let next = until.min(clock::mono() + LONGEST_PAUSE);
+            let frame = tokio::time::timeout_at(next.into(), body.frame()).await.map_err(late)?;
+            let frame = match frame {
+                None => return Ok(None),
+                Some(frame) => frame.map_err(|_| Stop::Broken)?,
+            };
+            match frame.into_data() {
+                Ok(data) => self.take(&data, room)?,
+                Err(frame) => return Ok(frame.into_trailers().ok()),
+            }
+        }
+    }
+
+    /// Keeps every byte, also those that are too many: they may have to travel on.
+    fn take(&mut self, data: &[u8], room: &Room<'_>) -> Result<(), Stop> {
+        let length = self.bytes.len().saturating_add(data.len());
+        let denied = match self.make_room(length, room) {
+            true if length <= room.most => None,
+            true => Some(Denial::BodyTooLarge),
+            false => Some(Denial::Overloaded),
+        };
+        self.bytes.extend_from_slice(data);
+        denied.map_or(Ok(()), |denial| Err(Stop::Denied(denial)))
+    }
+
+    fn make_room(&mut self, length: usize, room: &Room<'_>) -> bool {
+        if length <= self.bytes.capacity() && self.reserve.is_some() {
+            return true;
+        }
+        let wanted = length.max(self.bytes.capacity() * 2).max(FIRST);
+        let (budget, most) = room.budget;
+        let Some(reserve) = budget.reserve(wanted, most) else { return false };
+        self.bytes.reserve_exact(wanted - self.bytes.len());
+        self.reserve = Some(reserve);
+        true
+    }
+}
