@@ -32,6 +32,17 @@ impl Budget {
     }
 }
 
+impl Reserve {
+    /// Reserves so many bytes more, if not more than `most` are reserved in all then.
+    #[must_use]
+    pub fn grow(&mut self, bytes: usize, most: usize) -> bool {
+        let budget = Budget { used: Arc::clone(&self.used) };
+        let Some(mut more) = budget.reserve(bytes, most) else { return false };
+        self.bytes += std::mem::take(&mut more.bytes);
+        true
+    }
+}
+
 impl Drop for Reserve {
     fn drop(&mut self) {
         self.used.fetch_sub(self.bytes, Ordering::Relaxed);
@@ -52,6 +63,8 @@ mod tests {
         drop(first);
         assert!(budget.reserve(61, 100).is_none());
         assert!(budget.reserve(usize::MAX, 100).is_none());
+        let mut second = second;
+        assert!(second.grow(60, 100) && !second.grow(1, 100));
         drop(second);
         assert_eq!(budget.used(), 0);
     }

@@ -96,12 +96,15 @@ impl RequestBody {
         if let Some(trailers) = &mut trailers {
             strip_trailers(trailers, stripper);
         }
-        Self {
+        let body = Self {
             read: read.filter(|read| !read.is_empty()),
             rest: rest.map(|rest| (rest, Arc::clone(stripper))),
             trailers,
             upload: Rc::clone(upload),
-        }
+        };
+        // Nobody asks a body that is over for more.
+        upload.complete.set(body.is_end_stream());
+        body
     }
 
     pub(super) fn empty(upload: &Rc<Upload>) -> Self {

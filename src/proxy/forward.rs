@@ -186,8 +186,11 @@ fn readdress(
         // The library sends GET and HEAD without their bodies unless the framing is spelled out.
         let framed = request.headers().contains_key(CONTENT_LENGTH);
         if !framed && !request.body().is_end_stream() {
-            let chunked = HeaderValue::from_static("chunked");
-            request.headers_mut().insert(TRANSFER_ENCODING, chunked);
+            let (name, value) = match request.body().size_hint().exact() {
+                Some(length) => (CONTENT_LENGTH, HeaderValue::from(length)),
+                None => (TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
+            };
+            request.headers_mut().insert(name, value);
         }
         return request;
     }

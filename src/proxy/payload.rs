@@ -39,7 +39,7 @@ pub(super) struct Payload {
 /// Memory that gives its share of the budget back when the last view of it is gone.
 struct Held {
     bytes: Vec<u8>,
-    reserve: Option<Reserve>,
+    reserve: Reserve,
 }
 
 impl AsRef<[u8]> for Held {
@@ -88,7 +88,12 @@ impl Payload {
     /// When the client broke it off. What else stands against it is kept for [`Self::whole`].
     pub(super) async fn collect(&mut self, room: &Room<'_>) -> Result<(), Denial> {
         let Some(body) = &mut self.rest else { return Ok(()) };
-        let mut held = Held { bytes: Vec::new(), reserve: None };
+        let (budget, most) = room.budget;
+        let Some(reserve) = budget.reserve(0, most) else {
+            self.stopped = Some(Denial::Overloaded);
+            return Ok(());
+        };
+        let mut held = Held { bytes: Vec::new(), reserve };
         let seconds = u64::try_from(room.most / BYTES_A_SECOND).unwrap_or(u64::MAX);
         let until = clock::mono() + LONGEST.saturating_add(Duration::from_secs(seconds));
         let read = held.fill(body, room, until).await;
@@ -150,14 +155,15 @@ impl Held {
     }
 
     fn make_room(&mut self, length: usize, room: &Room<'_>) -> bool {
-        if length <= self.bytes.capacity() && self.reserve.is_some() {
+        let capacity = self.bytes.capacity();
+        if length <= capacity || length > room.most {
             return true;
         }
-        let wanted = length.max(self.bytes.capacity() * 2).max(FIRST);
-        let (budget, most) = room.budget;
-        let Some(reserve) = budget.reserve(wanted, most) else { return false };
-        self.bytes.reserve_exact(wanted - self.bytes.len());
-        self.reserve = Some(reserve);
-        true
+        let wanted = (capacity * 2).max(FIRST).min(room.most).max(length);
+        let grown = self.reserve.grow(wanted - capacity, room.budget.1);
+        if grown {
+            self.bytes.reserve_exact(wanted - self.bytes.len());
+        }
+        grown
     }
 }
