@@ -23,8 +23,25 @@ pub(crate) struct CaseFile {
     pub(crate) set: Vec<String>,
     /// The keys' texts, by the names that the cases use.
     pub(crate) credentials: BTreeMap<String, String>,
+    /// Tokens that are minted by a login before the first case is played.
+    #[serde(default)]
+    pub(crate) tokens: BTreeMap<String, Login>,
     #[serde(rename = "case")]
     pub(crate) cases: Vec<Case>,
+}
+
+/// How a token is come by; the members go into the login's body as they are called here.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct Login {
+    /// The credential that is shown to `tokens.login`.
+    pub(crate) login: Option<String>,
+    /// The credential that is shown to `tokens.login_simple`, instead.
+    pub(crate) simple: Option<String>,
+    pub(crate) email: Option<String>,
+    pub(crate) custom_id: Option<String>,
+    pub(crate) uuid: Option<String>,
+    pub(crate) salt: Option<String>,
 }
 
 /// One request and what becomes of it.
@@ -44,9 +61,12 @@ pub(crate) struct Case {
 pub(crate) struct Ask {
     pub(crate) method: String,
     pub(crate) target: String,
-    /// `{NAME}` stands for a credential, `{basic USER:NAME}` for it in Basic's base64.
+    /// `{NAME}` stands for a credential, `{basic USER:NAME}` for it in Basic's base64,
+    /// `{token NAME}` for a token that was minted before.
     pub(crate) headers: Vec<String>,
     pub(crate) body: String,
+    /// Whether `{NAME}` and `{token NAME}` are filled in in the body too; its other braces stay.
+    pub(crate) fill_body: bool,
     /// Each of them is one run of the case.
     pub(crate) over: Vec<Transport>,
 }
@@ -58,6 +78,7 @@ impl Default for Ask {
             target: "/".to_owned(),
             headers: Vec::new(),
             body: String::new(),
+            fill_body: false,
             over: vec![Transport::Https1, Transport::Https2],
         }
     }
@@ -114,28 +135,48 @@ impl CaseFile {
         let mut file: Self =
             toml::from_str(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert!(file.preset.is_some() != file.config.is_some(), "{name}: a preset or a config");
-        file.keys = file.fill(&file.keys);
-        for at in 0..file.cases.len() {
-            let headers = file.cases[at].request.headers.iter().map(|header| file.fill(header));
-            file.cases[at].request.headers = headers.collect();
-        }
+        file.keys = file.fill(&file.keys, &BTreeMap::new());
         file
     }
 
-    /// Puts credentials, digests and times in place of what stands for them.
-    fn fill(&self, text: &str) -> String {
+    /// Fills in the cases, once there are tokens.
+    pub(crate) fn fill_cases(&mut self, minted: &BTreeMap<String, String>) {
+        for at in 0..self.cases.len() {
+            let ask = &self.cases[at].request;
+            let headers = ask.headers.iter().map(|header| self.fill(header, minted)).collect();
+            let body = match ask.fill_body {
+                true => self.fill_known(&ask.body, minted),
+                false => ask.body.clone(),
+            };
+            let ask = &mut self.cases[at].request;
+            (ask.headers, ask.body) = (headers, body);
+        }
+    }
+
+    /// Puts credentials and tokens in place of their names, and leaves every other brace.
+    fn fill_known(&self, text: &str, minted: &BTreeMap<String, String>) -> String {
+        let names = self.credentials.iter().map(|(name, text)| (format!("{{{name}}}"), text));
+        let tokens = minted.iter().map(|(name, text)| (format!("{{token {name}}}"), text));
+        names.chain(tokens).fold(text.to_owned(), |text, (name, to)| text.replace(&name, to))
+    }
+
+    /// Puts credentials, tokens, digests and times in place of what stands for them.
+    fn fill(&self, text: &str, minted: &BTreeMap<String, String>) -> String {
         let mut rest = text;
         let mut filled = String::new();
         while let Some((before, after)) = rest.split_once('{') {
             let (word, after) = after.split_once('}').expect("a closing brace");
             filled.push_str(before);
-            filled.push_str(&self.word(word));
+            filled.push_str(&self.word(word, minted));
             rest = after;
         }
         filled + rest
     }
 
-    fn word(&self, word: &str) -> String {
+    fn word(&self, word: &str, minted: &BTreeMap<String, String>) -> String {
+        if let Some(name) = word.strip_prefix("token ") {
+            return minted.get(name).unwrap_or_else(|| panic!("no token `{name}`")).clone();
+        }
         if let Some(name) = word.strip_prefix("sha256 ") {
             return sha256(self.credential(name));
         }
@@ -151,7 +192,7 @@ impl CaseFile {
         self.credential(word).to_owned()
     }
 
-    fn credential(&self, name: &str) -> &str {
+    pub(crate) fn credential(&self, name: &str) -> &str {
         self.credentials.get(name).unwrap_or_else(|| panic!("no credential `{name}`"))
     }
 }

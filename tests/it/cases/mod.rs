@@ -2,6 +2,7 @@
 //! nothing of how they are played; [`run`] plays them against the real program.
 
 mod file;
+mod logins;
 mod run;
 
 use run::play;

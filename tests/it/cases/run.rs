@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use super::file::{Case, CaseFile, Expect, Transport};
+use super::logins::Logins;
 use crate::actors::client::{Client, Response, head};
 use crate::actors::origin::{Origin, Seen};
 use crate::actors::setup::Setup;
@@ -13,12 +14,15 @@ use crate::actors::sidecar::Sidecar;
 
 /// Plays every case and fails with the list of all that went wrong.
 pub(crate) fn play(name: &str) {
-    let file = CaseFile::read(name);
+    let mut file = CaseFile::read(name);
     let origin = Origin::echo();
     let config = file.config.clone().unwrap_or_else(|| preset(file.preset.as_deref().unwrap()));
     let mut setup = Setup::whole(&config, &origin).keys(&file.keys);
     setup.sets.extend(file.set.iter().cloned());
+    let logins = Logins::of(&file, &config);
+    logins.prepare(&mut setup);
     let sidecar = Sidecar::start(&setup);
+    file.fill_cases(&logins.mint(&file, &sidecar));
     let mut stage = Stage { sidecar, origin, answers: BTreeMap::new() };
     let mut failures = String::new();
     for case in &file.cases {
@@ -56,7 +60,7 @@ impl Stage {
             failures.push(format!("not counted as {outcome} {reason:?}; last log line: {last}"));
         }
         let arrived = self.origin.requests().split_off(seen);
-        let forwarded = case.expect.reason.is_none() || outcome == "shadow";
+        let forwarded = ["forwarded", "shadow", "failed"].contains(&outcome);
         match (forwarded, arrived.as_slice()) {
             (true, [arrived]) => see(case, arrived, &mut failures),
             (false, []) => {}
