@@ -2,6 +2,7 @@
 //!
 //! One file for each section of it. Must not know tokio or hyper.
 
+mod body_rules;
 mod certificate;
 mod credentials;
 mod drain;
@@ -10,6 +11,7 @@ mod identity;
 mod keyfiles;
 mod keyring;
 mod keys;
+mod limits;
 mod listen;
 mod overrides;
 mod reading;
@@ -177,7 +179,7 @@ fn read(
         answers,
         routes: routes.routes,
         unmatched: routes.unmatched,
-        body_memory: 64 << 20,
+        body_memory: routes.body_memory,
         drain,
     });
     (config, keys)

@@ -60,6 +60,42 @@ pub(super) fn deadline(section: &mut Section<'_, '_>, name: &'static str) -> Opt
     Some(At { value: duration, span: at })
 }
 
+/// A size in bytes, which cannot be zero: a text with a unit, or a number.
+pub(super) fn size(section: &mut Section<'_, '_>, name: &'static str) -> Option<At<usize>> {
+    let at = section.take(name)?;
+    let span = at.span.clone();
+    let text = if let Value::Integer(number) = &at.value
+        && number.radix() == 10
+    {
+        number.as_str().to_owned().into()
+    } else {
+        section.as_string(name, at)?.value
+    };
+    let value = judge(section, &span, units::size(&text))?;
+    if value == 0 {
+        section.wrong(&span, format!("`{name}` cannot be zero"), "write a size, like `1MiB`");
+        return None;
+    }
+    Some(At { value, span })
+}
+
+/// A number from 1.
+pub(super) fn count(section: &mut Section<'_, '_>, name: &'static str) -> Option<u32> {
+    if section.peek(name).is_none() {
+        section.missing(name);
+    }
+    let At { value, span } = section.integer(name)?;
+    let count = u32::try_from(value).ok().filter(|count| *count > 0);
+    if count.is_none() {
+        let help = match value < 1 {
+            true => "write a number from 1".to_owned(),
+            false => format!("write at most {}", u32::MAX),
+        };
+        section.wrong(&span, format!("`{name}` cannot be {value}"), help);
+    }
+    count
+}
+
 /// One of a few words.
 pub(super) fn choice<T: Copy>(
     section: &mut Section<'_, '_>,

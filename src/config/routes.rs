@@ -2,13 +2,12 @@
 
 use http::Method;
 
+use super::body_rules;
+use super::limits;
 use super::reading::choice;
 use super::reading::deadline;
-use super::reading::duration;
+use super::reading::size;
 use super::takeover;
-use crate::gate::BodyRules;
-use crate::gate::InFlight;
-use crate::gate::LimitBy;
 use crate::gate::PathPattern;
 use crate::gate::Route;
 use crate::gate::RouteConflict;
@@ -27,6 +26,7 @@ pub(super) struct Placed {
     pub(super) route: Route,
     pub(super) path: Span,
     pub(super) account_from: Option<Span>,
+    pub(super) max_body: Option<Span>,
 }
 
 /// All routes, and the first that asks whose account a path names.
@@ -34,10 +34,11 @@ pub(super) struct Read {
     pub(super) routes: Routes,
     pub(super) unmatched: Unmatched,
     pub(super) account_from: Option<Span>,
+    pub(super) body_memory: usize,
 }
 
 pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Read> {
-    let unmatched = unmatched(root);
+    let General { unmatched, body_memory } = general(root);
     let tables = root.tables("route");
     let none = tables.is_empty();
     let mut placed = Vec::with_capacity(tables.len());
@@ -45,6 +46,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Read> {
         placed.extend(route(root, table));
     }
     takeover::warn(root, &placed);
+    let body_memory = limits::body_memory(root, body_memory, &placed);
     let account_from = placed.iter().find_map(|placed| placed.account_from.clone());
     let (mut list, paths): (Vec<_>, Vec<_>) =
         placed.into_iter().map(|placed| (placed.route, placed.path)).unzip();
@@ -54,7 +56,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Read> {
         list.push(route);
     }
     match Routes::build(list) {
-        Ok(routes) => Some(Read { routes, unmatched, account_from }),
+        Ok(routes) => Some(Read { routes, unmatched, account_from, body_memory }),
         Err(conflicts) => {
             conflicts.iter().for_each(|conflict| report(root, &paths, conflict));
             None
@@ -62,11 +64,21 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Read> {
     }
 }
 
-fn unmatched(root: &mut Section<'_, '_>) -> Unmatched {
-    let Some(table) = root.table("routes") else { return Unmatched::default() };
+/// `[routes]`: what holds for all of them.
+#[derive(Default)]
+struct General {
+    unmatched: Unmatched,
+    body_memory: Option<At<usize>>,
+}
+
+fn general(root: &mut Section<'_, '_>) -> General {
+    let Some(table) = root.table("routes") else { return General::default() };
     let mut section = root.enter("[routes]", table);
     let choices = [("refuse", Unmatched::Refuse), ("allow", Unmatched::Allow)];
-    choice(&mut section, "unmatched", &choices).unwrap_or_default()
+    General {
+        unmatched: choice(&mut section, "unmatched", &choices).unwrap_or_default(),
+        body_memory: size(&mut section, "body_memory"),
+    }
 }
 
 fn report(root: &mut Section<'_, '_>, paths: &[Span], conflict: &RouteConflict) {
@@ -84,18 +96,6 @@ fn report(root: &mut Section<'_, '_>, paths: &[Span], conflict: &RouteConflict) 
         .help("remove one of them, or give them different `methods`");
     root.problems().push(problem);
 }
-
-/// What issues of their own bring: known, but never silently accepted.
-const LATER: [&str; 8] = [
-    "content_type",
-    "permission_from",
-    "events",
-    "events_from",
-    "attributes_from",
-    "tags_from",
-    "max_body",
-    "rate",
-];
 
 fn route<'t>(root: &mut Section<'t, '_>, table: At<Table<'t>>) -> Option<Placed> {
     let source = root.source();
@@ -119,12 +119,14 @@ fn route<'t>(root: &mut Section<'t, '_>, table: At<Table<'t>>) -> Option<Placed>
     let account_place = section.peek("account_from").map(|(_, value)| value);
     let account_from = segment(&mut section, "account_from", path.as_ref());
     let profile_from = segment(&mut section, "profile_from", path.as_ref());
-    let in_flight = in_flight(&mut section);
+    let max_body = section.peek("max_body").map(|(_, value)| value);
+    let body = body_rules::read(&mut section);
+    let rate = limits::rate(&mut section);
+    let in_flight = limits::in_flight(&mut section);
     let timeout = deadline(&mut section, "timeout").map(|at| at.value);
     let public = section.bool("public").filter(|public| public.value);
     let enforce = section.bool("enforce").is_none_or(|at| at.value);
     let forward_credential = section.bool("forward_credential").map(|at| at.value);
-    LATER.iter().for_each(|name| section.unsupported(name));
     let place = format!("{}:{}", source.name, source.line_column(header).0).into();
     let route = Route {
         path: path?,
@@ -134,8 +136,8 @@ fn route<'t>(root: &mut Section<'t, '_>, table: At<Table<'t>>) -> Option<Placed>
         kind,
         account_from,
         profile_from,
-        body: BodyRules::default(),
-        rate: None,
+        body,
+        rate,
         in_flight,
         timeout,
         public: public.is_some(),
@@ -144,10 +146,10 @@ fn route<'t>(root: &mut Section<'t, '_>, table: At<Table<'t>>) -> Option<Placed>
         place,
     };
     if let Some(public) = &public {
-        report_public_conditions(&mut section, public, &route);
+        limits::report_public(&mut section, public, &route);
     }
     let account_from = route.account_from.and(account_place);
-    Some(Placed { route, path: at.map(|at| at.span)?, account_from })
+    Some(Placed { route, path: at.map(|at| at.span)?, account_from, max_body })
 }
 
 /// `None` where something is wrong with one: the route cannot be told from others.
@@ -245,36 +247,4 @@ fn segment(
         section.wrong(&span, message, help);
     }
     position
-}
-
-fn in_flight(section: &mut Section<'_, '_>) -> Option<InFlight> {
-    let table = section.table("in_flight")?;
-    let mut limit = section.enter("in_flight", table);
-    let per = [("account", LimitBy::Account), ("key", LimitBy::Key), ("address", LimitBy::Address)];
-    if limit.peek("max").is_none() {
-        limit.missing("max");
-    }
-    let max = limit.integer("max").and_then(|At { value, span }| {
-        let max = u32::try_from(value).ok().filter(|max| *max > 0);
-        if max.is_none() {
-            limit.wrong(&span, format!("`max` cannot be {value}"), "write a number from 1");
-        }
-        max
-    });
-    let per = choice(&mut limit, "per", &per).unwrap_or(LimitBy::Account);
-    let queue = duration(&mut limit, "queue").unwrap_or_default();
-    Some(InFlight { max: max?, per, queue })
-}
-
-/// Without a credential there is nothing that a condition could be asked of.
-fn report_public_conditions(section: &mut Section<'_, '_>, public: &At<bool>, route: &Route) {
-    let needs = |limit: InFlight| limit.per != LimitBy::Address;
-    if route.has_conditions() {
-        let message = "a public route can ask nothing of a key: it is open without one";
-        let help = "remove `public`, or the conditions of the route";
-        section.wrong(&public.span, message, help);
-    } else if route.in_flight.is_some_and(needs) {
-        let message = "a public route can only limit by address: it is open without a key";
-        section.wrong(&public.span, message, "write `in_flight = { …, per = \"address\" }`");
-    }
 }

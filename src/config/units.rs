@@ -1,4 +1,4 @@
-//! Durations, addresses and networks as people write them.
+//! Durations, sizes, addresses and networks as people write them.
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -9,6 +9,9 @@ use ipnet::IpNet;
 
 /// No duration may be longer: sums of two still fit every clock.
 const LONGEST: Duration = Duration::from_secs(3650 * 86_400);
+
+/// No size may be larger: sums of many still fit 64 bits.
+const LARGEST: u64 = 1 << 40;
 
 /// What is wrong with a text, and what to write instead.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,6 +46,45 @@ pub(super) fn duration(text: &str) -> Result<Duration, Wrong> {
     match total.map(Duration::from_millis) {
         Some(duration) if duration <= LONGEST => Ok(duration),
         _ => wrong(format!("`{text}` is too long"), "write at most `3650d`"),
+    }
+}
+
+/// `1MiB`, `512KiB`, `1024`: how many bytes.
+pub(super) fn size(text: &str) -> Result<usize, Wrong> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let bytes = match unit {
+        "" | "B" => 1,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        _ => 0,
+    };
+    if digits == 0 || bytes == 0 {
+        let binary = ["KiB", "MiB", "GiB"].into_iter().find(|binary| {
+            let letter = binary.get(..1).unwrap_or_default();
+            let names = [letter.to_owned(), format!("{letter}B"), format!("{letter}iB")];
+            digits > 0 && names.iter().any(|name| name.eq_ignore_ascii_case(unit.trim()))
+        });
+        let help = match binary {
+            Some(binary) => format!("write `{number}{binary}`"),
+            None => "write a whole number and a unit: `1024`, `512KiB`, `1MiB` or `1GiB`".into(),
+        };
+        return wrong(format!("`{text}` is not a size"), help);
+    }
+    let total = number.parse().ok().and_then(|number: u64| number.checked_mul(bytes));
+    match total.filter(|total| *total <= LARGEST).map(usize::try_from) {
+        Some(Ok(total)) => Ok(total),
+        _ => wrong(format!("`{text}` is too large"), "write at most `1024GiB`"),
+    }
+}
+
+/// Bytes with the largest unit that divides them.
+pub(super) fn shown(bytes: usize) -> String {
+    let units = [(1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    match units.into_iter().find(|(unit, _)| bytes > 0 && bytes.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", bytes / unit),
+        None => bytes.to_string(),
     }
 }
 
@@ -139,6 +181,28 @@ mod tests {
     }
 
     #[test]
+    fn sizes_have_a_whole_number_and_a_binary_unit() {
+        for (text, bytes) in
+            [("1024", 1024), ("7B", 7), ("512KiB", 524_288), ("1MiB", 1 << 20), ("2GiB", 2 << 30)]
+        {
+            assert_eq!(size(text), Ok(bytes), "{text}");
+            assert_eq!(size(&shown(bytes)), Ok(bytes));
+        }
+        for (text, help) in [
+            ("1MB", "write `1MiB`"),
+            ("1 mib", "write `1MiB`"),
+            ("64k", "write `64KiB`"),
+            ("1.5MiB", "write a whole number and a unit: `1024`, `512KiB`, `1MiB` or `1GiB`"),
+            ("MiB", "write a whole number and a unit: `1024`, `512KiB`, `1MiB` or `1GiB`"),
+            ("-1", "write a whole number and a unit: `1024`, `512KiB`, `1MiB` or `1GiB`"),
+            ("99999999999GiB", "write at most `1024GiB`"),
+            ("99999999999999999999", "write at most `1024GiB`"),
+        ] {
+            assert_eq!(size(text).unwrap_err().help, help, "{text}");
+        }
+    }
+
+    #[test]
     fn addresses_name_an_address_and_a_port() {
         for (text, address) in [
             ("0.0.0.0:8443", "0.0.0.0:8443"),
@@ -173,7 +237,7 @@ mod tests {
     proptest! {
         #[test]
         fn any_text_is_judged_without_a_panic(text in "\\PC{0,20}|[0-9:.\\[\\]]{0,20}") {
-            let _ = (duration(&text), socket(&text), network(&text));
+            let _ = (duration(&text), size(&text), socket(&text), network(&text));
         }
     }
 }

@@ -84,6 +84,8 @@ fn everything_that_the_example_shows_can_be_written() {
     let route = &config.routes.list()[0];
     assert_eq!(route.path.as_str(), "/accounts/{account}/users/{id}");
     assert!(route.in_flight.is_some() && route.timeout.is_some() && route.profile_from.is_some());
+    assert_eq!(route.body.tags_from.len() + route.body.events_from.len(), 3);
+    assert!(route.body.max_body.is_some() && route.rate.is_some());
     assert!(config.keys.pepper_file.is_some() && config.keys.revocations.is_some());
     assert!(config.upstream.tls.is_some());
 }

@@ -20,6 +20,8 @@ use crate::gate::BasicUser;
 use crate::gate::Denial;
 use crate::gate::HttpAccepts;
 use crate::gate::LimitBy;
+use crate::gate::Pointer;
+use crate::gate::Rate;
 
 #[test]
 fn arguments_stand_in_place_of_what_the_file_says() {
@@ -124,6 +126,54 @@ fn routes_become_what_they_say() {
     assert!(!route.enforce && !route.public);
     assert_eq!(route.forward_credential, Some(true));
     assert!(route.place.ends_with("keygate.toml:10"), "{}", route.place);
+}
+
+#[test]
+fn what_a_route_asks_of_bodies_becomes_rules() {
+    let stage = stage();
+    let text = format!(
+        r#"{LEAST}
+        [[route]]
+        path = "/api"
+        content_type = "Application/JSON"
+        permission_from = ["/command", "/query"]
+        events = "page.visit"
+        events_from = ["/action", "/*/action"]
+        attributes_from = ["", "/attributes"]
+        tags_from = "/tags"
+        max_body = "2KiB"
+        rate = {{ requests = 7, per = "1m", by = "address" }}
+        [[route]]
+        path = "/least"
+        rate = {{ requests = 1, per = "1s" }}
+        "#
+    );
+    let config = config(stage.path(), &text, &[]);
+    let [route, least] = config.routes.list() else { panic!("two routes") };
+    let texts = |list: &[Pointer]| list.iter().map(|p| p.as_str().to_owned()).collect::<Vec<_>>();
+    let body = &route.body;
+    assert_eq!(body.content_type.as_deref(), Some("application/json"));
+    assert_eq!(texts(&body.permission_from), ["/command", "/query"]);
+    assert_eq!(*body.events, ["page.visit".into()]);
+    assert_eq!(texts(&body.events_from), ["/action", "/*/action"]);
+    assert_eq!(texts(&body.attributes_from), ["", "/attributes"]);
+    assert_eq!(texts(&body.tags_from), ["/tags"]);
+    assert_eq!(body.max_body(), 2048);
+    let minute = Duration::from_secs(60);
+    assert_eq!(route.rate, Some(Rate { requests: 7, per: minute, by: LimitBy::Address }));
+    assert_eq!(least.rate.unwrap().by, LimitBy::Account);
+    assert!(least.body.is_empty());
+}
+
+#[test]
+fn there_is_memory_for_the_largest_body() {
+    let stage = stage();
+    let large =
+        format!("{LEAST}[[route]]\npath = \"/\"\nevents_from = \"/e\"\nmax_body = \"100MiB\"\n");
+    assert_eq!(config(stage.path(), LEAST, &[]).body_memory, 64 << 20);
+    assert_eq!(config(stage.path(), LEAST, &["routes.body_memory=1MiB"]).body_memory, 1 << 20);
+    assert_eq!(config(stage.path(), &large, &[]).body_memory, 200 << 20);
+    assert_eq!(config(stage.path(), &large, &["routes.body_memory=1GiB"]).body_memory, 1 << 30);
 }
 
 #[test]
