@@ -59,6 +59,7 @@ macro_rules! line {
             reason = (!reason.is_empty()).then_some(reason),
             status = $record.status,
             route = $route,
+            place = detail.and_then(|detail| detail.place.as_deref()),
             method = detail.map(|detail| &*detail.method),
             path = detail.map(|detail| &*detail.path),
             key = detail.and_then(|detail| detail.key.as_ref()).map(|key| key.as_str()),

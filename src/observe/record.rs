@@ -5,6 +5,7 @@
 //! body, when the client goes away, when the task is cancelled, when it panics.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::clock;
@@ -123,6 +124,8 @@ pub struct About<'a> {
     pub key: Option<&'a KeyId>,
     /// The key's account.
     pub account: Option<&'a AccountId>,
+    /// The route's file and line.
+    pub place: Option<&'a Arc<str>>,
 }
 
 /// A copy of [`About`] that lives as long as the request.
@@ -137,6 +140,7 @@ pub(super) struct Detail {
     pub(super) generation: u64,
     pub(super) key: Option<KeyId>,
     pub(super) account: Option<AccountId>,
+    pub(super) place: Option<Arc<str>>,
 }
 
 impl Detail {
@@ -151,6 +155,7 @@ impl Detail {
             generation: about.generation,
             key: about.key.cloned(),
             account: about.account.cloned(),
+            place: about.place.cloned(),
         }
     }
 }
@@ -265,6 +270,7 @@ pub(super) mod tests {
             generation: 1,
             key: None,
             account: None,
+            place: None,
         }
     }
 

@@ -98,6 +98,7 @@ impl Exchange {
     pub(super) fn settle(&mut self, fate: Fate) {
         let world = Rc::clone(&self.world);
         let record = self.key.and_then(|key| world.snapshot().table().record(key));
+        let rule = self.route.and_then(|route| world.snapshot().routes().get(route));
         let about = About {
             method: self.method.as_str(),
             path: self.uri.path(),
@@ -108,6 +109,7 @@ impl Exchange {
             generation: world.generation(),
             key: record.map(|record| &record.id),
             account: record.map(|record| &record.account),
+            place: rule.map(|rule| &rule.place),
         };
         let route = self.route.map_or(RouteId::NONE, |route| world.route_id(route));
         self.record.settle(fate, route, &about);

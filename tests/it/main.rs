@@ -4,6 +4,8 @@
 //! product. A scene that waits does so on a condition, with a deadline, never for a time.
 
 #[cfg(test)]
+mod access_log;
+#[cfg(test)]
 mod actors;
 #[cfg(test)]
 mod admin;
