@@ -70,7 +70,8 @@ impl Inspection {
         if !rules.permission_from.is_empty() {
             passed.pass(Check::BodyPermission);
         }
-        may_send(record, rules.events.iter().chain(&found.events).map(|event| &**event))?;
+        let fixed = rules.events.iter().map(|event| &**event);
+        may_send(record, fixed.chain(found.events.iter().map(|event| &**event)))?;
         if !rules.events.is_empty() || !rules.events_from.is_empty() {
             passed.pass(Check::Events);
         }
@@ -81,7 +82,7 @@ impl Inspection {
         Ok(())
     }
 
-    fn has_permission(&self, found: &Findings, snapshot: &Snapshot) -> Result<(), Denial> {
+    fn has_permission(&self, found: &Findings<'_>, snapshot: &Snapshot) -> Result<(), Denial> {
         let Some(name) = &found.permission else { return Ok(()) };
         match snapshot.permissions(self.key).is_some_and(|set| set.grants(name)) {
             true => Ok(()),
@@ -164,10 +165,11 @@ pub(super) fn may_send<'e>(
     }
 }
 
-fn may_change(record: &KeyRecord, found: &Findings) -> Result<(), Denial> {
+fn may_change(record: &KeyRecord, found: &Findings<'_>) -> Result<(), Denial> {
     let Some(rules) = &record.attributes else { return Ok(()) };
-    let attributes = found.attributes.iter().all(|name| rules.allow.contains(name));
-    let tags = found.tags.iter().all(|tag| rules.tags.contains(tag));
+    let lists = |list: &[Box<str>], name: &str| list.iter().any(|listed| **listed == *name);
+    let attributes = found.attributes.iter().all(|name| lists(&rules.allow, name));
+    let tags = found.tags.iter().all(|tag| lists(&rules.tags, tag));
     match attributes && tags {
         true => Ok(()),
         false => Err(Denial::AttributeNotAllowed),
