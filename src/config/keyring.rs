@@ -51,6 +51,8 @@ pub struct Keyring {
     pub revoked: Revoked,
     /// Every file and directory that was read, or could not be.
     pub files: Vec<PathBuf>,
+    /// The texts of the key files, in the order that [`Origin`] counts them in.
+    pub sources: Vec<Source>,
 }
 
 /// Reads the files of `[keys]`. `before` is what the revocations file said when it was last read:
@@ -102,7 +104,7 @@ pub fn load_keys(keys: &Keys, before: Option<&Revoked>) -> Keyring {
         digester,
         digest: contents.digest(),
     });
-    Keyring { keys, problems, revocations, revoked, files }
+    Keyring { keys, problems, revocations, revoked, files, sources }
 }
 
 /// How this configuration hashes keys: with the pepper, if it names one.

@@ -14,6 +14,7 @@ mod keys;
 mod limits;
 mod listen;
 mod overrides;
+mod places;
 mod reading;
 mod responses;
 mod revocations;
@@ -51,6 +52,8 @@ pub use keyring::load_keys;
 pub use keys::Keys;
 pub use listen::AdminAddress;
 pub use listen::Listen;
+pub use places::Place;
+pub use places::Places;
 pub use revocations::Revoked;
 pub use tls::Tls;
 pub use upstream::Protocol;
@@ -115,6 +118,8 @@ pub struct Loaded {
     /// Every file that was named, itself included: a change of any of them can change the outcome.
     /// Key files are not among them (see [`Config::keys`]).
     pub files: Vec<PathBuf>,
+    /// The text that was read, with what `--set` adds to it.
+    pub source: Option<Source>,
 }
 
 /// Reads `keygate.toml` with the values of `--set` in place of its own, and the certificates that
@@ -124,6 +129,7 @@ pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
     let mut files = files::Files::default();
     let mut problems = Problems::default();
     files.name(path);
+    let mut text = None;
     let (config, keys) = match Source::read(path) {
         Ok(source) if source.text.trim().is_empty() && overrides.is_empty() => {
             let message = format!("`{}` is empty", source.name);
@@ -132,7 +138,7 @@ pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
         }
         Ok(source) => {
             let source = overrides::attach(source, overrides);
-            read(&source, &mut files, &mut problems, now)
+            read(text.insert(source), &mut files, &mut problems, now)
         }
         Err(problem) => {
             problems.push(Problem { help: Some(NO_CONFIG.to_owned()), ..*problem });
@@ -140,7 +146,7 @@ pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
         }
     };
     let config = config.filter(|_| !problems.fatal());
-    Loaded { config, keys, problems, files: files.into_named() }
+    Loaded { config, keys, problems, files: files.into_named(), source: text }
 }
 
 const NO_CONFIG: &str = "name a configuration with `--config`, or make one with `keygate init`";

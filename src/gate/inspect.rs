@@ -41,6 +41,14 @@ impl Inspection {
         self.most
     }
 
+    /// What a body says where the rules point, for whoever explains what [`Self::judge`] will say
+    /// of it; `None` where it is not what the rules ask for.
+    #[must_use]
+    pub fn findings<'b>(&self, body: &'b [u8], snapshot: &Snapshot) -> Option<Findings<'b>> {
+        let route = snapshot.routes().get(self.grant.route()?)?;
+        json::find(body, &route.body).ok()
+    }
+
     /// Judges the whole body, or why there is none: it was too large, too late, or there was no
     /// room for it. The snapshot must be the one that made the inspection.
     #[must_use]

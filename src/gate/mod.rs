@@ -36,6 +36,7 @@ pub use decide::{Step, Verdict, decide, decide_as};
 pub use facts::{Facts, Transport};
 pub use identity::{Identity, ReservedName, Stripper};
 pub use inspect::{Inspection, Judged};
+pub use json::Findings;
 pub use limit::{InFlight, LaneKey, LimitBy, Permit, Queue, Slot, Slots, Waiting};
 pub use network::{client_address, normalize};
 pub use path::CanonicalPath;

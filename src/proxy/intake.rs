@@ -15,34 +15,45 @@ use crate::gate::Transport;
 use crate::gate::client_address;
 
 /// What was read of a request: enough for the facts and for the headers that we set.
-pub(super) struct Intake {
+#[derive(Debug)]
+pub struct Intake {
     /// The client's address, as it is believed.
-    pub(super) client: IpAddr,
+    pub client: IpAddr,
     /// The trusted hops after it.
     pub(super) hops: Vec<IpAddr>,
     /// Whether the peer is a trusted proxy.
     trusted_peer: bool,
-    /// The one host that the request names.
-    pub(super) host: Result<HeaderValue, Denial>,
+    /// The one host that the request names, or what is wrong with its form.
+    pub host: Result<HeaderValue, Denial>,
 }
 
 impl Intake {
     /// Reads a request. What is wrong with its form is kept for later: the transport is judged
     /// first.
     pub(super) fn read(parts: &Parts, origin: &Origin, trusted: &[IpNet]) -> Self {
-        let peer = origin.peer;
+        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
+        let fragments = origin.fragments.as_ref();
+        let fragment = || fragments.is_some_and(|f| f.take(parts.method.as_str(), target));
+        Self::of(parts, origin.peer, trusted, fragment)
+    }
+
+    /// Reads a request that came from a peer, by whatever way. `fragment` says whether its target
+    /// had one, which the HTTP library leaves away.
+    #[must_use]
+    pub fn of(
+        parts: &Parts,
+        peer: IpAddr,
+        trusted: &[IpNet],
+        fragment: impl FnOnce() -> bool,
+    ) -> Self {
         let (client, hops) = client_address(peer, trusted, &parts.headers);
         let trusted_peer = trusted.iter().any(|network| network.contains(&peer));
-        Self { client, hops, trusted_peer, host: form(parts, origin) }
+        Self { client, hops, trusted_peer, host: form(parts, fragment) }
     }
 
     /// The facts that a decision looks at.
-    pub(super) fn facts<'r>(
-        &self,
-        parts: &'r Parts,
-        transport: Transport,
-        has_body: bool,
-    ) -> Facts<'r> {
+    #[must_use]
+    pub fn facts<'r>(&self, parts: &'r Parts, transport: Transport, has_body: bool) -> Facts<'r> {
         let sender = (self.client, self.trusted_peer);
         let path = match parts.uri.path() {
             // It names a host and no path. It is refused whatever comes of it (see `charge`), but
@@ -64,18 +75,12 @@ impl Intake {
 }
 
 /// The host of a request that has exactly one reading.
-fn form(parts: &Parts, origin: &Origin) -> Result<HeaderValue, Denial> {
+fn form(parts: &Parts, fragment: impl FnOnce() -> bool) -> Result<HeaderValue, Denial> {
     if has_two_lengths(parts) {
         return Err(Denial::MalformedRequest);
     }
     let host = one_host(parts)?;
-    let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-    match origin.fragments.as_ref() {
-        Some(fragments) if fragments.take(parts.method.as_str(), target) => {
-            Err(Denial::AmbiguousPath)
-        }
-        _ => Ok(host),
-    }
+    if fragment() { Err(Denial::AmbiguousPath) } else { Ok(host) }
 }
 
 /// Two lengths, even equal ones, are one too many.

@@ -39,10 +39,10 @@ use self::body::ResponseBody;
 use self::charge::Passage;
 use self::connection::Origin;
 use self::exchange::Exchange;
-use self::intake::Intake;
 use self::payload::Payload;
 use self::worker::Worker;
 
+pub use self::intake::Intake;
 pub use self::listen::Bound;
 pub use self::listen::ListenError;
 pub use self::worker::Phase;

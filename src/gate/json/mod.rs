@@ -29,15 +29,15 @@ pub(super) struct Invalid;
 
 /// What a body says where the rules of its route point.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Findings<'b> {
+pub struct Findings<'b> {
     /// The one name that `permission_from` found.
-    pub(super) permission: Option<Cow<'b, str>>,
+    pub permission: Option<Cow<'b, str>>,
     /// Every name that `events_from` found.
-    pub(super) events: Vec<Cow<'b, str>>,
+    pub events: Vec<Cow<'b, str>>,
     /// The member names of the objects that `attributes_from` found.
-    pub(super) attributes: Vec<Cow<'b, str>>,
+    pub attributes: Vec<Cow<'b, str>>,
     /// Every tag that `tags_from` found.
-    pub(super) tags: Vec<Cow<'b, str>>,
+    pub tags: Vec<Cow<'b, str>>,
 }
 
 /// Reads a body and finds what its route's rules point at.
