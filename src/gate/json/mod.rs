@@ -47,3 +47,6 @@ pub struct Findings<'b> {
 pub(super) fn find<'b>(body: &'b [u8], rules: &BodyRules) -> Result<Findings<'b>, Denial> {
     Walk::over(body, rules).map_err(|Invalid| Denial::InvalidBody)
 }
+
+#[cfg(test)]
+mod tests;
