@@ -146,7 +146,7 @@ pub(super) fn authorize(
         return Ok(());
     }
     passed.pass(Check::BodyForm);
-    inspect::may_send(record, rule.body.events.iter().map(|event| &**event))?;
+    inspect::may_send(&record.events, rule.body.events.iter().map(|event| &**event))?;
     if !rule.body.events.is_empty() {
         passed.pass(Check::Events);
     }

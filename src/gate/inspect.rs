@@ -7,7 +7,9 @@ use super::json::{self, Findings};
 use super::rules::BodyRules;
 use super::snapshot::Snapshot;
 use super::verdict::Denial;
-use crate::keys::{KeyIndex, KeyRecord};
+use crate::keys::EventRules;
+use crate::keys::KeyIndex;
+use crate::keys::KeyRecord;
 
 /// A grant that waits for the body: collect it and let it be judged. There is no other way to the
 /// grant.
@@ -79,7 +81,7 @@ impl Inspection {
             passed.pass(Check::BodyPermission);
         }
         let fixed = rules.events.iter().map(|event| &**event);
-        may_send(record, fixed.chain(found.events.iter().map(|event| &**event)))?;
+        may_send(&record.events, fixed.chain(found.events.iter().map(|event| &**event)))?;
         if !rules.events.is_empty() || !rules.events_from.is_empty() {
             passed.pass(Check::Events);
         }
@@ -131,21 +133,21 @@ pub(super) fn form(rules: &BodyRules, facts: &Facts<'_>) -> Result<(), Denial> {
 fn is_of_type(kind: Sole<'_>, wanted: impl Fn(&str) -> bool) -> bool {
     let Sole::One(value) = kind else { return false };
     let kind = value.split(|&byte| byte == b';').next().unwrap_or_default();
-    std::str::from_utf8(kind).is_ok_and(|kind| wanted(&kind.trim().to_ascii_lowercase()))
+    let kind = kind.trim_ascii().to_ascii_lowercase();
+    std::str::from_utf8(&kind).is_ok_and(wanted)
 }
 
 /// JSON is UTF-8 (RFC 8259, section 8.1): whoever believes another charset reads another text.
 fn is_utf8(kind: Sole<'_>) -> bool {
     let Sole::One(value) = kind else { return kind == Sole::Absent };
     let Ok(text) = std::str::from_utf8(value) else { return false };
-    text.split(';').skip(1).all(|parameter| {
+    text.to_ascii_lowercase().split(';').skip(1).all(|parameter| {
         let Some((name, value)) = parameter.split_once('=') else {
             return parameter.trim().is_empty();
         };
         let value = value.trim().trim_matches('"');
-        !name.trim().eq_ignore_ascii_case("charset")
-            || value.eq_ignore_ascii_case("utf-8")
-            || value.eq_ignore_ascii_case("us-ascii")
+        // `charset*` too: some decode it (RFC 2231).
+        !name.trim().starts_with("charset") || ["utf-8", "us-ascii"].contains(&value)
     })
 }
 
@@ -159,10 +161,9 @@ fn is_encoded(facts: &Facts<'_>) -> bool {
 
 /// An allowlist that is not empty names all that is let through; the denylist always wins.
 pub(super) fn may_send<'e>(
-    record: &KeyRecord,
+    rules: &EventRules,
     events: impl IntoIterator<Item = &'e str>,
 ) -> Result<(), Denial> {
-    let rules = &record.events;
     let lists = |list: &[Box<str>], event: &str| list.iter().any(|listed| **listed == *event);
     let allowed = |event: &str| {
         (rules.allow.is_empty() || lists(&rules.allow, event)) && !lists(&rules.deny, event)
@@ -181,5 +182,167 @@ fn may_change(record: &KeyRecord, found: &Findings<'_>) -> Result<(), Denial> {
     match attributes && tags {
         true => Ok(()),
         false => Err(Denial::AttributeNotAllowed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+    use std::net::Ipv4Addr;
+
+    use http::HeaderMap;
+    use http::HeaderName;
+    use http::HeaderValue;
+    use http::Method;
+
+    use super::super::facts::Transport;
+    use super::super::pointer::Pointer;
+    use super::*;
+
+    const TYPE: &str = "content-type";
+    const CODING: &str = "content-encoding";
+
+    /// What is said of the form of a `POST` with some headers.
+    fn posted(rules: &BodyRules, fields: &[(&'static str, &[u8])]) -> Result<(), Denial> {
+        asked(rules, &Method::POST, true, fields)
+    }
+
+    fn asked(
+        rules: &BodyRules,
+        method: &Method,
+        has_body: bool,
+        fields: &[(&'static str, &[u8])],
+    ) -> Result<(), Denial> {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(HeaderName::from_static(name), HeaderValue::from_bytes(value).unwrap());
+        }
+        let client = (IpAddr::V4(Ipv4Addr::LOCALHOST), false);
+        form(rules, &Facts::new(method, "/", Transport::Tls, client, &headers, has_body))
+    }
+
+    fn inspecting() -> BodyRules {
+        let events_from = vec![Pointer::parse("/action").unwrap()];
+        BodyRules { events_from, ..BodyRules::default() }
+    }
+
+    fn typed(kind: &str) -> BodyRules {
+        BodyRules { content_type: Some(kind.into()), ..BodyRules::default() }
+    }
+
+    #[test]
+    fn an_inspected_body_says_that_it_is_json_or_nothing() {
+        let rules = inspecting();
+        assert_eq!(posted(&rules, &[]), Ok(()));
+        for good in [
+            "application/json",
+            "Application/JSON",
+            " application/json ;",
+            "application/json; charset=utf-8",
+            "application/json;charset=\"UTF-8\"",
+            "application/json; charset=us-ascii; profile=x",
+            "application/vnd.api+json",
+            "application/problem+JSON;version=1",
+        ] {
+            assert_eq!(posted(&rules, &[(TYPE, good.as_bytes())]), Ok(()), "{good}");
+        }
+        let bad: &[&[u8]] = &[
+            b"",
+            b"text/plain",
+            b"application/x-www-form-urlencoded",
+            b"application/jsonp",
+            b"application/json+xml",
+            b"json",
+            b"application/json, text/plain",
+            b"application/json\xa0",
+            b"application/json; charset=utf-16",
+            b"application/json; charset=utf-7",
+            b"application/json; charset=iso-8859-1",
+            b"application/json; charset",
+            b"application/json; charset=",
+            b"application/json; charset=utf-8; charset=utf-16",
+            b"application/json; CharSet = \"utf-16\"",
+            b"application/json; charset*=utf-8''utf-16",
+            b"application/json; charset*0=utf-; charset*1=16",
+            b"application/json; x=\"; charset=utf-16\"",
+            b"application/json; x=\xff",
+        ];
+        for bad in bad {
+            let shown = bad.escape_ascii();
+            assert_eq!(posted(&rules, &[(TYPE, bad)]), Err(Denial::WrongContentType), "{shown}");
+        }
+        let twice: &[(_, &[u8])] = &[(TYPE, b"application/json"), (TYPE, b"application/json")];
+        assert_eq!(posted(&rules, twice), Err(Denial::WrongContentType));
+    }
+
+    #[test]
+    fn an_inspected_body_is_not_encoded() {
+        let rules = inspecting();
+        for (coding, wanted) in [
+            ("identity", Ok(())),
+            ("Identity", Ok(())),
+            ("gzip", Err(Denial::WrongContentType)),
+            ("br", Err(Denial::WrongContentType)),
+            ("identity, gzip", Err(Denial::WrongContentType)),
+            ("", Err(Denial::WrongContentType)),
+        ] {
+            assert_eq!(posted(&rules, &[(CODING, coding.as_bytes())]), wanted, "{coding}");
+            let open = typed("application/json");
+            let fields: &[(_, &[u8])] = &[(TYPE, b"application/json"), (CODING, coding.as_bytes())];
+            assert_eq!(posted(&open, fields), Ok(()), "nobody reads it: {coding}");
+        }
+        let twice: &[(_, &[u8])] = &[(CODING, b"identity"), (CODING, b"identity")];
+        assert_eq!(posted(&rules, twice), Err(Denial::WrongContentType));
+    }
+
+    #[test]
+    fn a_content_type_is_asked_of_what_has_a_body_or_usually_has_one() {
+        let rules = typed("application/json");
+        let bad = Err(Denial::WrongContentType);
+        for (method, has_body, wanted) in [
+            (Method::POST, false, bad),
+            (Method::PUT, false, bad),
+            (Method::PATCH, false, bad),
+            (Method::GET, false, Ok(())),
+            (Method::DELETE, false, Ok(())),
+            (Method::GET, true, bad),
+            (Method::DELETE, true, bad),
+        ] {
+            assert_eq!(asked(&rules, &method, has_body, &[]), wanted, "{method} {has_body}");
+            let plain: &[(_, &[u8])] = &[(TYPE, b"text/plain")];
+            assert_eq!(asked(&rules, &method, has_body, plain), wanted, "{method} {has_body}");
+        }
+        assert_eq!(posted(&rules, &[(TYPE, b"application/json; charset=latin1")]), Ok(()));
+        assert_eq!(posted(&rules, &[(TYPE, b"application/vnd.api+json")]), bad);
+        assert_eq!(posted(&typed("text/csv"), &[(TYPE, b"text/CSV; header=present")]), Ok(()));
+    }
+
+    #[test]
+    fn a_body_that_is_announced_too_large_is_not_waited_for() {
+        let rules = BodyRules { max_body: Some(100), ..inspecting() };
+        for (length, wanted) in [
+            ("100", Ok(())),
+            ("101", Err(Denial::BodyTooLarge)),
+            ("18446744073709551615", Err(Denial::BodyTooLarge)),
+        ] {
+            let fields: &[(_, &[u8])] = &[("content-length", length.as_bytes())];
+            assert_eq!(posted(&rules, fields), wanted, "{length}");
+            assert_eq!(posted(&typed("text/csv"), &[(TYPE, b"text/csv"), fields[0]]), Ok(()));
+        }
+    }
+
+    #[test]
+    fn what_is_on_both_lists_is_denied() {
+        let list = |names: &[&str]| names.iter().map(|&name| name.into()).collect();
+        let may = |allow: &[&str], deny: &[&str], events: &[&str]| {
+            let rules = EventRules { allow: list(allow), deny: list(deny) };
+            may_send(&rules, events.iter().copied()).is_ok()
+        };
+        assert!(may(&[], &[], &["a", "b"]));
+        assert!(may(&["a", "b"], &[], &["a", "b", "a"]));
+        assert!(!may(&["a"], &[], &["a", "b"]));
+        assert!(!may(&[], &["b"], &["a", "b"]));
+        assert!(!may(&["a"], &["a"], &["a"]));
+        assert!(!may(&["a"], &[], &["A"]) && !may(&["a*"], &[], &["ab"]));
     }
 }
