@@ -45,7 +45,8 @@ macro_rules! preset {
     };
 }
 
-const PRESETS: [Preset; 3] = [preset!("minimal"), preset!("personyze"), preset!("usetix")];
+const PRESETS: [Preset; 4] =
+    [preset!("minimal"), preset!("personyze"), preset!("polyteia"), preset!("usetix")];
 
 /// What the presets name.
 pub(super) const CERTIFICATE: &str = "tls/server.crt";

@@ -33,7 +33,7 @@ fn started(preset: &str) -> TempDir {
 
 #[test]
 fn what_init_writes_is_right_and_nobody_elses_business() {
-    for preset in ["minimal", "personyze", "usetix"] {
+    for preset in ["minimal", "personyze", "polyteia", "usetix"] {
         let directory = started(preset);
         let output = keygate(directory.path(), &["check"]);
         assert_eq!((code(&output), stderr(&output)), (0, String::new()), "{preset}");
@@ -60,9 +60,13 @@ fn init_overwrites_nothing_and_leaves_nothing_half_written() {
 #[test]
 fn a_preset_that_does_not_exist_is_answered_with_those_that_do() {
     let directory = tempfile::tempdir().unwrap();
-    let output = keygate(directory.path(), &["init", "--preset", "synerise"]);
+    let output = keygate(directory.path(), &["init", "--preset", "nobodys"]);
     assert_eq!(code(&output), 2);
-    assert!(stderr(&output).contains("minimal, personyze, usetix"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("minimal, personyze, polyteia, usetix"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::actors::origin::Origin;
 use crate::actors::pki::TRUSTED;
-use crate::actors::setup::{READ, Setup, WRITE};
+use crate::actors::setup::{OTHER, READ, Setup, WRITE, account, key};
 use crate::actors::sidecar::Sidecar;
 
 const PERSONYZE: &str = "[credentials]\nbearer = false\nbasic = { username = \"api\" }\n\
@@ -28,6 +28,16 @@ impl Stage {
     fn new(config: &str) -> Self {
         let origin = Origin::echo();
         let setup = Setup::before(&origin).config(config).file("ca.pem", TRUSTED.pem());
+        let sidecar = Sidecar::start(&setup);
+        Self { origin, sidecar }
+    }
+
+    /// With a preset as it is written by `keygate init`.
+    fn preset(name: &str, keys: String) -> Self {
+        let presets = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/presets");
+        let config = std::fs::read_to_string(presets.join(name).join("keygate.toml")).unwrap();
+        let origin = Origin::echo();
+        let setup = Setup::whole(&config, &origin).keys(keys).file("ca.pem", TRUSTED.pem());
         let sidecar = Sidecar::start(&setup);
         Self { origin, sidecar }
     }
@@ -108,4 +118,38 @@ fn curl_with_a_bearer_token_that_asks_for_json() {
     assert_eq!(stage.run("sh", "usetix-curl.sh", READ), "200\n401\n401\n");
     assert_eq!(stage.run("sh", "usetix-curl.sh", WRITE), "200\n200\n401\n");
     assert_eq!(stage.origin.count(), 3);
+}
+
+/// Two accounts: one that may make data sets, and one that may do nothing.
+fn polyteia() -> Stage {
+    let keys = [
+        account("acme", "permissions = [\"create_dataset\", \"list_workspaces\"]"),
+        account("other", "permissions = []"),
+        key("acme-key", "acme", WRITE, ""),
+        key("other-key", "other", OTHER, ""),
+    ];
+    Stage::preset("polyteia", keys.concat())
+}
+
+#[test]
+fn curl_with_a_command_in_the_body() {
+    let stage = polyteia();
+    assert_eq!(stage.run("sh", "polyteia-curl.sh", WRITE), "200\n401\n400\n");
+    let seen = stage.origin.only();
+    assert_eq!((seen.method.as_str(), seen.target.as_str()), ("POST", "/api"));
+    assert_eq!(seen.value("x-account-id"), Some("acme"));
+    assert!(!seen.has("authorization"));
+    let body: serde_json::Value = serde_json::from_slice(&seen.body).unwrap();
+    assert_eq!(body["params"]["slug"], "customers_list");
+    assert_eq!(stage.run("sh", "polyteia-curl.sh", OTHER), "403\n401\n400\n");
+    assert_eq!(stage.run("sh", "polyteia-curl.sh", "nobodys-key-0123456789"), "401\n401\n401\n");
+    assert_eq!(stage.origin.count(), 1);
+}
+
+#[test]
+fn python_requests_with_a_command_in_the_body() {
+    let said = "acme\n403 missing_permission\n400 invalid_body\n";
+    let stage = polyteia();
+    assert_eq!(stage.run(&python(), "polyteia-requests.py", WRITE), said);
+    assert_eq!(stage.origin.count(), 1);
 }

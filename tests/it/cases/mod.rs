@@ -23,6 +23,12 @@ fn personyze_answers_every_row_of_its_document() {
 }
 
 #[test]
+fn polyteia_answers_every_row_of_its_document() {
+    play("polyteia.toml");
+    play("polyteia-bodies.toml");
+}
+
+#[test]
 fn minimal_lets_in_only_keys() {
     play("minimal.toml");
 }
