@@ -10,6 +10,8 @@ mod actors;
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod bodies;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod check;
