@@ -11,6 +11,7 @@ use super::body::{Guards, ResponseBody};
 use super::connection::Origin;
 use super::forward::Failure;
 use super::lifeline::Line;
+use super::quota;
 use super::refuse::{self, Refused};
 use super::socket::Socket;
 use super::worker::{Current, Worker};
@@ -144,6 +145,8 @@ impl Exchange {
         if self.method == Method::HEAD {
             refuse::leave_body_away(&mut response);
         }
+        quota::tell(response.headers_mut(), self.quota.as_ref());
+        quota::tell_when(response.headers_mut(), denial, self.quota.as_ref());
         if close && self.version < Version::HTTP_2 {
             refuse::close(&mut response);
         }

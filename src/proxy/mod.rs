@@ -21,6 +21,7 @@ mod listen;
 mod mint;
 mod payload;
 mod pool;
+mod quota;
 mod refuse;
 mod relay;
 mod sniff;

@@ -16,6 +16,7 @@ use super::headers::{self, Sender};
 use super::intake::Intake;
 use super::payload::Payload;
 use super::pool::Lease;
+use super::quota;
 use super::upgrade;
 use crate::clock;
 use crate::gate::Permit;
@@ -60,12 +61,18 @@ pub(super) async fn forward(
         return exchange.fail(&Failure::garbage("its answer is framed in more than one way"));
     }
     exchange.record.answered(answer.status().as_u16(), clock::mono());
+    let quota = exchange.quota;
     let guards = exchange.into_guards(permit.into_slot(), limits.line.clone());
-    if switched {
-        return upgrade::switch(answer, client, guards);
-    }
-    let patience = Patience::new(upstream.timeout, limits.until);
-    pass(answer, lease, Passing { upload, guards, patience, metrics: worker.metrics().clone() })
+    let mut response = match switched {
+        true => upgrade::switch(answer, client, guards),
+        false => {
+            let patience = Patience::new(upstream.timeout, limits.until);
+            let metrics = worker.metrics().clone();
+            pass(answer, lease, Passing { upload, guards, patience, metrics })
+        }
+    };
+    quota::tell(response.headers_mut(), quota.as_ref());
+    response
 }
 
 /// What travels along with a response's body.
