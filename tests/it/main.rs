@@ -36,6 +36,8 @@ mod parallel;
 #[cfg(test)]
 mod quickstart;
 #[cfg(test)]
+mod rates;
+#[cfg(test)]
 mod rehearsal;
 #[cfg(test)]
 mod reload;
