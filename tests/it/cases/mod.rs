@@ -87,6 +87,11 @@ fn a_header_of_its_own_can_be_the_only_carrier() {
 }
 
 #[test]
+fn bodies_are_judged_by_what_their_route_asks() {
+    play("bodies.toml");
+}
+
+#[test]
 fn ambiguous_paths_are_refused() {
     play("paths.toml");
 }
