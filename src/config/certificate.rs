@@ -97,7 +97,7 @@ pub(super) fn private_key(
     Some(At { value: (at.value, key), span: at.span })
 }
 
-fn no_key(name: &str, bytes: &[u8], error: &pem::Error) -> (String, &'static str) {
+pub(super) fn no_key(name: &str, bytes: &[u8], error: &pem::Error) -> (String, &'static str) {
     let help = "name a PEM file with `-----BEGIN PRIVATE KEY-----`";
     if memchr::memmem::find(bytes, b"ENCRYPTED PRIVATE KEY").is_some() {
         let message = format!("the private key in `{name}` is encrypted");

@@ -19,15 +19,18 @@ mod reading;
 mod responses;
 mod revocations;
 mod routes;
+mod signing;
 mod takeover;
 mod tickets;
 mod tls;
+mod tokens;
 mod trust;
 mod units;
 mod upstream;
 
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -36,6 +39,7 @@ use crate::gate::Credentials;
 use crate::gate::Denial;
 use crate::gate::Identity;
 use crate::gate::Routes;
+use crate::gate::Tokens;
 use crate::gate::Unmatched;
 use crate::source::Problem;
 use crate::source::Problems;
@@ -86,6 +90,8 @@ pub struct Config {
     pub unmatched: Unmatched,
     /// How many bytes all inspected bodies may take at a time.
     pub body_memory: usize,
+    /// The tokens that are minted and accepted, if they are.
+    pub tokens: Option<Arc<Tokens>>,
     /// How to end.
     pub drain: Drain,
 }
@@ -169,7 +175,7 @@ fn read(
     let answers = responses::read(&mut root, &credentials);
     let routes = routes::read(&mut root);
     let drain = drain::read(&mut root);
-    root.unsupported("tokens");
+    let tokens = tokens::read(&mut root, files, &credentials, routes.as_ref());
     if let Some(span) = routes.as_ref().and_then(|routes| routes.account_from.as_ref()) {
         warn_of_oracle(&mut root, span, &answers);
     }
@@ -186,6 +192,7 @@ fn read(
         routes: routes.routes,
         unmatched: routes.unmatched,
         body_memory: routes.body_memory,
+        tokens,
         drain,
     });
     (config, keys)

@@ -32,6 +32,8 @@ pub(super) struct Placed {
 /// All routes, and the first that asks whose account a path names.
 pub(super) struct Read {
     pub(super) routes: Routes,
+    /// Where the path of each stands.
+    pub(super) paths: Vec<Span>,
     pub(super) unmatched: Unmatched,
     pub(super) account_from: Option<Span>,
     pub(super) body_memory: usize,
@@ -56,7 +58,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Read> {
         list.push(route);
     }
     match Routes::build(list) {
-        Ok(routes) => Some(Read { routes, unmatched, account_from, body_memory }),
+        Ok(routes) => Some(Read { routes, paths, unmatched, account_from, body_memory }),
         Err(conflicts) => {
             conflicts.iter().for_each(|conflict| report(root, &paths, conflict));
             None

@@ -83,25 +83,33 @@ fn look_up<'s>(
     now: Timestamp,
 ) -> Result<Found<'s>, Denial> {
     let bearer = carrier == Carrier::Bearer;
-    if !bearer || snapshot.credentials().bearer {
-        // Hash first, then look up by digest: the work is the same for a known and an unknown
-        // key, and a stored digest that is presented is hashed like anything else.
-        let digest = snapshot.digester().digest(key);
-        if let Some((index, record)) = snapshot.table().find(&digest) {
-            return Ok((index, record, None));
-        }
+    if (!bearer || snapshot.credentials().bearer)
+        && let Some((index, record)) = find(key, snapshot)
+    {
+        return Ok((index, record, None));
     }
     match snapshot.tokens().zip(key.text()) {
         Some((tokens, text)) if bearer && is_token(text.as_bytes()) => {
-            let found = tokens.verify(text.as_bytes(), now).and_then(|claims| {
-                let (index, record) = snapshot.table().find_id(&claims.key)?;
-                let same = claims.binds(&record.digest);
-                same.then(|| (index, record, claims.profile.map(Box::new)))
-            });
-            found.ok_or(Denial::InvalidToken)
+            let verified = tokens.verify(text, now).ok_or(Denial::InvalidToken)?;
+            let (index, record) = verified.holder(snapshot).ok_or(Denial::InvalidToken)?;
+            Ok((index, record, verified.into_profile().map(Box::new)))
         }
         _ => Err(classify(key, snapshot)),
     }
+}
+
+/// The record of a key that is presented to log in.
+pub(super) fn find_key<'s>(
+    key: &ApiKey<'_>,
+    snapshot: &'s Snapshot,
+) -> Result<(KeyIndex, &'s KeyRecord), Denial> {
+    find(key, snapshot).ok_or_else(|| classify(key, snapshot))
+}
+
+/// Hash first, then look up by digest: the work is the same for a known and an unknown key, and a
+/// stored digest that is presented is hashed like anything else.
+fn find<'s>(key: &ApiKey<'_>, snapshot: &'s Snapshot) -> Option<(KeyIndex, &'s KeyRecord)> {
+    snapshot.table().find(&snapshot.digester().digest(key))
 }
 
 /// A key that is known: is it in force, is its account, and may it come from there?

@@ -46,5 +46,7 @@ pub use rate::{Quota, Rate, Rates};
 pub use route::{PathPattern, PatternError, Route, RouteConflict, RouteIndex, Routes};
 pub use rules::BodyRules;
 pub use snapshot::{Parts, Revocations, Snapshot};
-pub use tokens::{Endpoint, Minting, Profile, Tokens};
+pub use tokens::{
+    Algorithm, Endpoint, Minting, Profile, SigningKey, SigningKeyError, TokenSettings, Tokens,
+};
 pub use verdict::Denial;

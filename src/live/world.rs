@@ -10,6 +10,7 @@ use crate::config::Config;
 use crate::config::LoadedKeys;
 use crate::config::Revoked;
 use crate::config::Upstream;
+use crate::gate::Endpoint;
 use crate::gate::Parts;
 use crate::gate::Revocations;
 use crate::gate::RouteIndex;
@@ -31,6 +32,7 @@ pub struct World {
     trusted_proxies: Vec<IpNet>,
     body_memory: usize,
     routes: Vec<RouteId>,
+    endpoints: Vec<(Endpoint, RouteId)>,
 }
 
 impl World {
@@ -45,6 +47,7 @@ impl World {
     ) -> Self {
         let revocations = Revocations::resolve(&keys.table, &revoked.ids, &revoked.digests);
         let routes = config.routes.list().iter();
+        let endpoints = config.tokens.iter().flat_map(|tokens| tokens.endpoints());
         let parts = Parts {
             table: keys.table,
             digester: keys.digester,
@@ -57,7 +60,7 @@ impl World {
             routes: config.routes.clone(),
             unmatched: config.unmatched,
             answers: config.answers.clone(),
-            tokens: None,
+            tokens: config.tokens.clone(),
         };
         Self {
             generation,
@@ -69,6 +72,7 @@ impl World {
             trusted_proxies: config.listen.trusted_proxies.clone(),
             body_memory: config.body_memory,
             routes: routes.map(|route| metrics.route(route.path.as_str())).collect(),
+            endpoints: endpoints.map(|(it, path)| (it, metrics.route(path))).collect(),
         }
     }
 
@@ -87,6 +91,7 @@ impl World {
             trusted_proxies: self.trusted_proxies.clone(),
             body_memory: self.body_memory,
             routes: self.routes.clone(),
+            endpoints: self.endpoints.clone(),
         }
     }
 
@@ -136,6 +141,13 @@ impl World {
     #[must_use]
     pub fn route_id(&self, route: RouteIndex) -> RouteId {
         self.routes.get(route.position()).copied().unwrap_or(RouteId::NONE)
+    }
+
+    /// The label of a path of our own in metrics.
+    #[must_use]
+    pub fn endpoint_id(&self, endpoint: Endpoint) -> RouteId {
+        let own = self.endpoints.iter().find(|(its, _)| *its == endpoint);
+        own.map_or(RouteId::NONE, |(_, id)| *id)
     }
 
     /// Keeps the upstream of an older world where it is the same one, so that its idle connections

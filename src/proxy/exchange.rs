@@ -4,6 +4,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::time::Instant;
 
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, Uri, Version};
 
@@ -17,6 +19,7 @@ use super::socket::Socket;
 use super::worker::{Current, Worker};
 use crate::clock;
 use crate::gate::Denial;
+use crate::gate::Endpoint;
 use crate::gate::Quota;
 use crate::gate::RouteIndex;
 use crate::gate::Slot;
@@ -44,6 +47,7 @@ pub(super) struct Exchange {
     bearer: bool,
     key: Option<KeyIndex>,
     route: Option<RouteIndex>,
+    endpoint: Option<Endpoint>,
     socket: Option<Socket>,
 }
 
@@ -63,6 +67,7 @@ impl Exchange {
             bearer: false,
             key: None,
             route: None,
+            endpoint: None,
             socket: origin.socket.clone(),
             worker,
         }
@@ -95,6 +100,17 @@ impl Exchange {
         self.route = verdict.route;
     }
 
+    /// Notes that it is for us.
+    pub(super) const fn note_endpoint(&mut self, endpoint: Endpoint) {
+        self.endpoint = Some(endpoint);
+    }
+
+    /// Notes who asked an endpoint.
+    pub(super) const fn note_holder(&mut self, key: Option<KeyIndex>, bearer: bool) {
+        self.key = key;
+        self.bearer = bearer;
+    }
+
     /// Says what becomes of it.
     pub(super) fn settle(&mut self, fate: Fate) {
         let world = Rc::clone(&self.world);
@@ -112,7 +128,11 @@ impl Exchange {
             account: record.map(|record| &record.account),
             place: rule.map(|rule| &rule.place),
         };
-        let route = self.route.map_or(RouteId::NONE, |route| world.route_id(route));
+        let route = match (self.endpoint, self.route) {
+            (Some(endpoint), _) => world.endpoint_id(endpoint),
+            (None, Some(route)) => world.route_id(route),
+            (None, None) => RouteId::NONE,
+        };
         self.record.settle(fate, route, &about);
     }
 
@@ -135,13 +155,32 @@ impl Exchange {
         }
     }
 
-    fn answer(mut self, denial: Denial, close: bool) -> Response<ResponseBody> {
+    /// Answers with a document of our own.
+    pub(super) fn mint(mut self, document: &str, close: bool) -> Response<ResponseBody> {
+        self.settle(Fate::Minted);
+        let body = Bytes::copy_from_slice(document.as_bytes());
+        let mut response = Response::new(ResponseBody::Own(Some(body)));
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert("x-request-id", self.request_id.clone());
+        self.finish(response, close)
+    }
+
+    fn answer(self, denial: Denial, close: bool) -> Response<ResponseBody> {
         let refused = Refused {
             request_id: &self.request_id,
             transport: self.transport,
             bearer: self.bearer,
         };
-        let mut response = refuse::refuse(denial, self.world.snapshot().answers(), &refused);
+        let response = refuse::refuse(denial, self.world.snapshot().answers(), &refused);
+        self.finish(response, close)
+    }
+
+    fn finish(
+        mut self,
+        mut response: Response<ResponseBody>,
+        close: bool,
+    ) -> Response<ResponseBody> {
         if self.method == Method::HEAD {
             refuse::leave_body_away(&mut response);
         }

@@ -84,7 +84,7 @@ async fn answer(
             mint::answer(exchange, endpoint, &parts, payload, &intake).await
         }
         Err(denial) => {
-            let close = refuse::put_away(denial, &parts, payload);
+            let close = refuse::put_away(Some(denial), &parts, payload);
             exchange.refuse(denial, close)
         }
     }

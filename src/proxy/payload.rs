@@ -67,6 +67,11 @@ impl Payload {
         self.rest.is_none() && self.read.is_none()
     }
 
+    /// How long it is said to be, as long as none of it has been read.
+    pub(super) fn announced(&self) -> Option<u64> {
+        self.rest.as_ref().and_then(|rest| rest.size_hint().exact())
+    }
+
     /// Whether none of it has been asked for yet.
     pub(super) const fn is_untouched(&self) -> bool {
         self.read.is_none()

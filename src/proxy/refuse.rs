@@ -47,10 +47,10 @@ pub(super) fn refuse(
     response
 }
 
-/// Deals with what is left of a refused request's body. Whether an HTTP/1 connection must end with
+/// Deals with what is left of an answered request's body. Whether an HTTP/1 connection must end with
 /// this answer: the rest would be read as the next request, or is more than anyone wants to read
 /// away.
-pub(super) fn put_away(denial: Denial, parts: &Parts, payload: Payload) -> bool {
+pub(super) fn put_away(denial: Option<Denial>, parts: &Parts, payload: Payload) -> bool {
     let close = must_close(denial, parts, &payload);
     match payload.rest {
         Some(rest) if !close => drain(rest),
@@ -59,9 +59,9 @@ pub(super) fn put_away(denial: Denial, parts: &Parts, payload: Payload) -> bool 
     close
 }
 
-fn must_close(denial: Denial, parts: &Parts, payload: &Payload) -> bool {
+fn must_close(denial: Option<Denial>, parts: &Parts, payload: &Payload) -> bool {
     let headers = &parts.headers;
-    let broken = matches!(denial, Denial::MalformedRequest | Denial::RequestTimeout);
+    let broken = matches!(denial, Some(Denial::MalformedRequest | Denial::RequestTimeout));
     if parts.version >= Version::HTTP_2 || (payload.rest.is_none() && !broken) {
         return false;
     }

@@ -46,6 +46,8 @@ mod startup;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod upstream_http2;
 #[cfg(test)]
 mod volumes;

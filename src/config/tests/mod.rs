@@ -13,6 +13,9 @@ use std::path::Path;
 use jiff::Timestamp;
 use rcgen::CertificateParams;
 use rcgen::KeyPair;
+use rcgen::PKCS_ECDSA_P256_SHA256;
+use rcgen::PKCS_ECDSA_P384_SHA384;
+use rcgen::PKCS_ED25519;
 use rcgen::date_time_ymd;
 
 use super::Config;
@@ -45,6 +48,7 @@ fn stage() -> tempfile::TempDir {
     let key = fs::read_to_string(tls.join("server.key")).unwrap();
     write(&tls.join("encrypted.key"), key.replace("PRIVATE", "ENCRYPTED PRIVATE"));
     write(&tls.join("torn.key"), key.lines().take(2).collect::<Vec<_>>().join("\n"));
+    sign(stage.path());
     write(&stage.path().join("keys.toml"), "# none\n");
     write(&stage.path().join("revoked.txt"), "");
     write(&stage.path().join("notes.txt"), "not PEM\n");
@@ -52,6 +56,28 @@ fn stage() -> tempfile::TempDir {
     write(&stage.path().join("pepper"), "0123456789abcdef\n");
     write(&stage.path().join("short-pepper"), "hunter2\n");
     stage
+}
+
+/// Keys that sign tokens, and some that do not.
+fn sign(stage: &Path) {
+    let tokens = stage.join("tokens");
+    fs::create_dir(&tokens).unwrap();
+    for (name, algorithm) in [
+        ("ed25519.pem", &PKCS_ED25519),
+        ("readable.pem", &PKCS_ED25519),
+        ("p256.pem", &PKCS_ECDSA_P256_SHA256),
+        ("p256-old.pem", &PKCS_ECDSA_P256_SHA256),
+        ("p384.pem", &PKCS_ECDSA_P384_SHA384),
+    ] {
+        let key = KeyPair::generate_for(algorithm).unwrap();
+        write(&tokens.join(name), key.serialize_pem());
+    }
+    fs::copy(tokens.join("ed25519.pem"), tokens.join("ed25519-again.pem")).unwrap();
+    let readable = fs::Permissions::from_mode(0o644);
+    fs::set_permissions(tokens.join("readable.pem"), readable).unwrap();
+    let p256 = fs::read_to_string(tokens.join("p256.pem")).unwrap();
+    write(&tokens.join("sec1.pem"), p256.replace("PRIVATE", "EC PRIVATE"));
+    write(&tokens.join("rsa-1024.pem"), include_bytes!("../../../tests/config/short-rsa.pem"));
 }
 
 /// The configuration that a text says, with overrides.

@@ -6,7 +6,6 @@
 
 mod cursor;
 mod fold;
-#[cfg_attr(not(test), expect(dead_code, reason = "tokens are not read yet"))]
 mod object;
 mod reader;
 mod scanner;
@@ -20,8 +19,7 @@ use super::verdict::Denial;
 
 use self::walk::Walk;
 
-#[expect(unused_imports, reason = "tokens are not read yet")]
-pub(super) use self::object::{Object, Value, object};
+pub(super) use self::object::{Object, object};
 
 /// A text that is not strict JSON, or not what is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

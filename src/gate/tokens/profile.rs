@@ -13,7 +13,15 @@ pub struct Profile {
     pub email: Option<Box<str>>,
 }
 
+/// The most bytes of an identifier.
+const LONGEST: usize = 256;
+
 impl Profile {
+    /// Whether a text can be an identifier.
+    pub(super) fn may_be(id: &str) -> bool {
+        (1..=LONGEST).contains(&id.len()) && !id.chars().any(char::is_control)
+    }
+
     /// The one that names it: `uuid`, else `customId`, else `email`.
     #[must_use]
     pub fn id(&self) -> &str {
@@ -38,6 +46,17 @@ pub(in crate::gate) fn header(id: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_identifier_is_short_and_can_be_read() {
+        let (longest, longer) = ("é".repeat(128), format!("{}x", "é".repeat(128)));
+        for good in ["a", "a b", "żółć", "%00", "\u{202e}", &longest] {
+            assert!(Profile::may_be(good), "{good}");
+        }
+        for bad in ["", &longer, "a\0", "a\r\nb", "\u{7f}", "\u{85}", "\t"] {
+            assert!(!Profile::may_be(bad), "{bad:?}");
+        }
+    }
 
     #[test]
     fn an_identifier_can_never_break_a_header() {
