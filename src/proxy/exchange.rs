@@ -172,7 +172,8 @@ impl Exchange {
             transport: self.transport,
             bearer: self.bearer,
         };
-        let response = refuse::refuse(denial, self.world.snapshot().answers(), &refused);
+        let mut response = refuse::refuse(denial, self.world.snapshot().answers(), &refused);
+        quota::tell_when(response.headers_mut(), denial, self.quota.as_ref());
         self.finish(response, close)
     }
 
@@ -185,7 +186,6 @@ impl Exchange {
             refuse::leave_body_away(&mut response);
         }
         quota::tell(response.headers_mut(), self.quota.as_ref());
-        quota::tell_when(response.headers_mut(), denial, self.quota.as_ref());
         if close && self.version < Version::HTTP_2 {
             refuse::close(&mut response);
         }
