@@ -15,6 +15,7 @@ mod run;
 mod self_signed;
 mod shell;
 mod table;
+mod tokens;
 mod values;
 
 use std::process::ExitCode;
@@ -46,6 +47,8 @@ enum Command {
     Keys(keys::Command),
     #[command(subcommand)]
     Accounts(accounts::Command),
+    #[command(subcommand)]
+    Tokens(tokens::Command),
     Completions(shell::CompletionsArgs),
     Man(shell::ManArgs),
 }
@@ -87,6 +90,7 @@ impl Command {
             Self::Check(args) => check::run(args),
             Self::Keys(command) => keys::run(command),
             Self::Accounts(command) => accounts::run(command),
+            Self::Tokens(command) => tokens::run(&command),
             Self::Completions(args) => shell::completions(&args),
             Self::Man(args) => shell::man(&args),
         }

@@ -20,3 +20,4 @@ mod listing;
 mod screen;
 mod settings;
 mod terminal;
+mod tokens;
