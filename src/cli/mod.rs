@@ -6,6 +6,7 @@
 
 mod accounts;
 mod check;
+mod explain;
 mod init;
 mod keys;
 mod print;
@@ -43,6 +44,7 @@ enum Command {
     Init(init::Args),
     Run(run::Args),
     Check(check::Args),
+    Explain(Box<explain::Args>),
     #[command(subcommand)]
     Keys(keys::Command),
     #[command(subcommand)]
@@ -88,6 +90,7 @@ impl Command {
             Self::Init(args) => init::run(&args),
             Self::Run(args) => run::run(args),
             Self::Check(args) => check::run(args),
+            Self::Explain(args) => explain::run(&args),
             Self::Keys(command) => keys::run(command),
             Self::Accounts(command) => accounts::run(command),
             Self::Tokens(command) => tokens::run(&command),

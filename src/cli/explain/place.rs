@@ -1,0 +1,55 @@
+//! Where the rules stand: the configuration's and the key files' places, by what they are about.
+
+use std::cell::OnceCell;
+
+use super::load::Policy;
+use crate::config::Place;
+use crate::config::Places;
+use crate::gate::RouteIndex;
+use crate::keys::Account;
+use crate::keys::KeyRecord;
+use crate::keys::Origin;
+use crate::source::Source;
+
+/// All places; a key file is read again only when something of it is wanted.
+pub(super) struct Sites<'p> {
+    config: Places<'p>,
+    key_files: Vec<(&'p Source, OnceCell<Places<'p>>)>,
+}
+
+impl<'p> Sites<'p> {
+    pub(super) fn of(policy: &'p Policy) -> Self {
+        let key_files = policy.key_files.iter().map(|source| (source, OnceCell::new()));
+        Self { config: Places::of(&policy.source), key_files: key_files.collect() }
+    }
+
+    /// A field of the configuration.
+    pub(super) fn config(&self, path: &[&str]) -> Option<Place> {
+        self.config.field(path)
+    }
+
+    /// The first of a route's fields that is there, or its header.
+    pub(super) fn route(&self, route: RouteIndex, fields: &[&str]) -> Option<Place> {
+        let number = route.position().to_string();
+        let field = |name: &&str| self.config.field(&["route", &number, name]);
+        fields.iter().find_map(field).or_else(|| self.config.field(&["route", &number]))
+    }
+
+    /// The first of a key's fields that is there, or its header.
+    pub(super) fn key(&self, record: &KeyRecord, fields: &[&str]) -> Option<Place> {
+        self.record("key", &record.origin, fields)
+    }
+
+    /// The first of an account's fields that is there, or its header.
+    pub(super) fn account(&self, account: &Account, fields: &[&str]) -> Option<Place> {
+        self.record("account", &account.origin, fields)
+    }
+
+    fn record(&self, list: &str, origin: &Origin, fields: &[&str]) -> Option<Place> {
+        let (source, places) = self.key_files.get(origin.file)?;
+        let places = places.get_or_init(|| Places::of(source));
+        let number = places.number(list, &origin.span)?.to_string();
+        let field = |name: &&str| places.field(&[list, &number, name]);
+        fields.iter().find_map(field).or_else(|| places.field(&[list, &number]))
+    }
+}
