@@ -102,6 +102,20 @@ pub(crate) fn permissions(given: Option<Vec<Option<Permission>>>) -> Option<Box<
     given.map(|list| list.into_iter().flatten().collect())
 }
 
+/// One of several; none at all is an empty list.
+#[expect(clippy::unnecessary_wraps, reason = "what reads an argument can fail")]
+pub(crate) fn listed(text: &str) -> Result<Option<Box<str>>, String> {
+    Ok((!text.is_empty()).then(|| text.into()))
+}
+
+/// One of several, of which none at all would not restrict anything.
+pub(crate) fn event(text: &str) -> Result<Box<str>, String> {
+    match text {
+        "" => Err("it names no event: leave it out, or write names with commas between".to_owned()),
+        name => Ok(name.into()),
+    }
+}
+
 pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     let network = file::parse_network(text).ok_or_else(|| {
         "write an address like `203.0.113.7` or a network like `2001:db8::/32`".to_owned()

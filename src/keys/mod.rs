@@ -7,6 +7,7 @@ pub mod edit;
 pub mod file;
 pub mod import;
 mod record;
+mod salt;
 mod table;
 mod token;
 mod ulid;
@@ -18,6 +19,7 @@ pub use record::{
     Access, Account, AccountId, AttributeRules, EventRules, KeyId, KeyRecord, KeyStatus, Kind,
     Name, NameError, Origin, Permission, SimpleAuth,
 };
+pub use salt::new_salt;
 pub use table::{KeyIndex, KeyTable, KeyTableBuilder, TableError};
 pub use token::{ApiKey, KeyPrefix, MintedKey, hint};
 pub use ulid::new_key_id;

@@ -17,6 +17,7 @@ mod home;
 mod import;
 mod journey;
 mod listing;
+mod rights;
 mod screen;
 mod settings;
 mod terminal;

@@ -153,6 +153,22 @@ fn signals_wipe_the_key_too() {
 }
 
 #[test]
+fn a_salt_is_shown_below_its_key_and_wiped_with_it() {
+    let home = Home::new();
+    let profile = ["--kind", "profile", "--simple-auth", "--reveal", "250ms"];
+    for width in [20, 28, 80] {
+        let mut terminal = Terminal::start(&home, &[&CREATE[..], &profile[..]].concat(), width);
+        terminal.wait_for("wiped in");
+        let (key, keys) = (terminal.key(), home.records().keys);
+        let salt = keys.last().unwrap().simple_auth.as_ref().unwrap().salt.clone().unwrap();
+        assert!(terminal.seen.contains(&format!("salt: {salt}")), "{:?}", terminal.seen);
+        assert_eq!(terminal.end(), 0);
+        assert!(!terminal.shows(&key) && !terminal.shows(&salt), "{width}: {:?}", terminal.seen);
+        assert_eq!(terminal.seen.matches(&*salt).count(), 1);
+    }
+}
+
+#[test]
 fn a_rotated_key_is_shown_the_same_way() {
     let home = Home::new();
     let (id, _) = home.create(&[]);

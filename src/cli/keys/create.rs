@@ -7,7 +7,9 @@ use ipnet::IpNet;
 use jiff::Timestamp;
 
 use super::issue;
+use super::issue::Fresh;
 use super::issue::HandOver;
+use super::rights::Rights;
 use super::view::View;
 use crate::cli::print;
 use crate::cli::ring::Place;
@@ -19,8 +21,6 @@ use crate::cli::values::KindWord;
 use crate::clock;
 use crate::keys::Account;
 use crate::keys::AccountId;
-use crate::keys::AttributeRules;
-use crate::keys::EventRules;
 use crate::keys::KeyId;
 use crate::keys::KeyRecord;
 use crate::keys::KeyStatus;
@@ -55,24 +55,14 @@ pub(crate) struct Args {
     /// Only from this address or network; can be given several times
     #[arg(long = "ip", value_name = "CIDR", value_parser = values::network)]
     ips: Vec<IpNet>,
-    /// Only this event; can be given several times
-    #[arg(long, value_name = "EVENT")]
-    event_allow: Vec<Box<str>>,
-    /// Never this event; can be given several times
-    #[arg(long, value_name = "EVENT")]
-    event_deny: Vec<Box<str>>,
-    /// Only this attribute of a profile may be changed; can be given several times
-    #[arg(long, value_name = "NAME")]
-    attribute: Vec<Box<str>>,
-    /// Only this tag of a profile may be changed; can be given several times
-    #[arg(long, value_name = "TAG")]
-    tag: Vec<Box<str>>,
     /// When it ends: after `90d`, on `2027-02-20`, at `2027-02-20T10:00:00Z`
     #[arg(long, value_name = "WHEN", value_parser = values::expiry)]
     expires: Option<Expiry>,
     /// It may be presented by Basic where the user name is the account
     #[arg(long)]
     basic: bool,
+    #[command(flatten)]
+    rights: Rights,
     /// The key file to write to [default: the first of the configuration]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
@@ -101,13 +91,18 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Problems> {
         let problem = Problem::new("a profile key cannot be presented by Basic");
         return Err(problem.help("leave out `--basic`, or make a workspace key").into());
     }
+    let simple_auth = args.rights.simple_auth(args.kind.into())?;
+    args.rights.notes().iter().for_each(|text| print::note(text));
     let path = ring.file_for_new(args.file.as_deref());
     let (id, key) = issue::mint(&ring, now)?;
-    let (how, record) = record(args, &ring, id, &key, until, now);
+    let (how, record) = record(args, &ring, id, &key, now);
+    let status = KeyStatus::Active { until };
+    let record = KeyRecord { status, simple_auth, ..record };
+    let salt = record.simple_auth.as_ref().and_then(|simple| simple.salt.as_deref());
     let mut edit = ring.edit_sound(&path)?;
     edit.append_keys([&record], &ring.digester)?;
     let view = View::new(&ring, &record, now);
-    issue::hand_over(&how, edit, &path, &view, &record, &key)
+    issue::hand_over(&how, edit, &path, &view, &record, &Fresh { key: &key, salt })
 }
 
 /// What a key would list in vain.
@@ -142,11 +137,8 @@ fn record(
     ring: &Ring,
     id: KeyId,
     key: &MintedKey,
-    until: Option<Timestamp>,
     now: Timestamp,
 ) -> (HandOver, KeyRecord) {
-    let restricted = !args.attribute.is_empty() || !args.tag.is_empty();
-    let attributes = AttributeRules { allow: args.attribute.into(), tags: args.tag.into() };
     let record = KeyRecord {
         id,
         account: args.account,
@@ -157,12 +149,12 @@ fn record(
         kind: Kind::from(args.kind),
         permissions: values::permissions(args.permissions),
         ips: args.ips.into(),
-        events: EventRules { allow: args.event_allow.into(), deny: args.event_deny.into() },
-        attributes: restricted.then(|| Box::new(attributes)),
+        events: args.rights.events(),
+        attributes: args.rights.attributes(),
         basic: args.basic.then_some(true),
         simple_auth: None,
         created: Some(whole_second(now)),
-        status: KeyStatus::Active { until },
+        status: KeyStatus::Active { until: None },
         origin: Origin::default(),
     };
     (args.how, record)

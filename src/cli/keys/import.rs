@@ -28,8 +28,9 @@ use crate::source::Problems;
 /// Take over keys that exist already, and keep only their digests
 ///
 /// Reads a table whose first line names its columns, or JSON objects, one a line. Columns: account,
-/// key or digest, and optionally id, name, hint, access, kind, permissions, ips, basic, created,
-/// expires. Nothing is written unless every line is good.
+/// key or digest, and optionally id, name, hint, access, kind, permissions, ips, events_allow,
+/// events_deny, attributes, tags, basic, simple_auth, salt, created, expires. Nothing is written
+/// unless every line is good.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// What to read [default: stdin]
@@ -85,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
         prefix: &ring.keys.prefix,
         fits: &|key| ring.keys.pattern.fits(key),
         account_exists: &|account| ring.account(account).is_some(),
+        basic_names_account: ring.basic_names_account,
         now: whole_second(now),
     };
     let mut problems = Problems::default();

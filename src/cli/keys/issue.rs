@@ -36,6 +36,13 @@ pub(super) struct HandOver {
     json: bool,
 }
 
+/// What was made, and is shown this one time.
+pub(super) struct Fresh<'k> {
+    pub(super) key: &'k MintedKey,
+    /// What simple authentication asks for besides the key.
+    pub(super) salt: Option<&'k str>,
+}
+
 /// Makes a key and its id.
 pub(super) fn mint(ring: &Ring, now: Timestamp) -> Result<(KeyId, MintedKey), Problems> {
     let failed =
@@ -50,13 +57,13 @@ pub(super) fn hand_over(
     path: &Path,
     view: &View<'_>,
     record: &KeyRecord,
-    key: &MintedKey,
+    fresh: &Fresh<'_>,
 ) -> Result<ExitCode, Problems> {
     edit.save()?;
     let (id, account, path) = (&record.id, &record.account, path.display());
     let access = view.access().as_str();
     print::note(&format!("key {id} of account {account}, access {access}, is in {path}"));
-    match show(how, view, key) {
+    match show(how, view, fresh) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => {
             Err(Problem::new(format!("key `{id}` was made, but could not be shown: {error}"))
@@ -66,25 +73,35 @@ pub(super) fn hand_over(
     }
 }
 
-fn show(how: &HandOver, view: &View<'_>, key: &MintedKey) -> io::Result<()> {
+fn show(how: &HandOver, view: &View<'_>, fresh: &Fresh<'_>) -> io::Result<()> {
+    let key = fresh.key.reveal();
     let terminal = io::stdout().is_terminal();
     if terminal {
+        let salt = fresh.salt.map(|salt| Zeroizing::new(format!("salt: {salt}")));
         print::note("the key is shown once; what is kept of it is a digest");
-        reveal(key.reveal(), Duration::try_from(how.reveal).unwrap_or_default())?;
+        let lines: Vec<&str> =
+            [key].into_iter().chain(salt.as_deref().map(String::as_str)).collect();
+        reveal(&lines, Duration::try_from(how.reveal).unwrap_or_default())?;
         print::note("the key was shown, and wiped from the screen");
     }
     let text = match (how.json, terminal) {
         (true, _) => {
             let mut members = view.json();
             if !terminal {
-                members.insert("key".to_owned(), key.reveal().into());
+                members.insert("key".to_owned(), key.into());
+                members.extend(fresh.salt.map(|salt| ("salt".to_owned(), salt.into())));
             }
             Zeroizing::new(format!("{:#}\n", Value::Object(members)))
         }
-        (false, false) => Zeroizing::new(format!("{}\n", key.reveal())),
+        (false, false) => Zeroizing::new(format!("{key}\n")),
         (false, true) => return Ok(()),
     };
     let mut out = io::stdout().lock();
     out.write_all(text.as_bytes())?;
-    out.flush()
+    out.flush()?;
+    // A pipe that takes the key takes nothing else.
+    if let (Some(salt), false) = (fresh.salt, how.json) {
+        print::note(&Zeroizing::new(format!("salt: {salt}")));
+    }
+    Ok(())
 }

@@ -7,6 +7,7 @@ mod issue;
 mod list;
 mod reveal;
 mod revoke;
+mod rights;
 mod rotate;
 mod show;
 mod terminal;

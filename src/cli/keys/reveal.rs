@@ -23,15 +23,15 @@ const ERASE_LINE: &str = "\r\x1b[2K";
 const LINE_UP: &str = "\x1b[1A";
 const ERASE_BELOW: &str = "\x1b[J";
 
-/// Shows a key on stdout, which is a terminal, until the time is over or a signal (Ctrl-C is one)
+/// Shows a key, and what goes with it, line by line on stdout, which is a terminal, until the time is over or a signal (Ctrl-C is one)
 /// asks the process to end; then wipes it. Nothing is read from the keyboard: what was typed ahead
 /// must not end the only time that a key is shown.
-pub(super) fn reveal(key: &str, hold: Duration) -> io::Result<()> {
+pub(super) fn reveal(lines: &[&str], hold: Duration) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut ends = Ends::watch()?;
         let _quiet = Quiet::new(io::stdout());
-        let shown = Shown::show(key)?;
+        let shown = Shown::show(lines)?;
         let deadline = Instant::now() + hold;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -65,11 +65,13 @@ struct Shown {
 }
 
 impl Shown {
-    fn show(key: &str) -> io::Result<Self> {
-        // The key, perhaps wrapped, and the line that counts down.
-        let rows = key.chars().count().div_ceil(terminal::width(io::stdout())).max(1);
+    fn show(lines: &[&str]) -> io::Result<Self> {
+        // Each line, perhaps wrapped; below them is the one that counts down.
+        let width = terminal::width(io::stdout());
+        let rows = lines.iter().map(|line| line.chars().count().div_ceil(width).max(1)).sum();
         let shown = Self { rows };
-        print(&Zeroizing::new(format!("{OTHER_SCREEN}{key}\n")))?;
+        let text = Zeroizing::new(lines.join("\n"));
+        print(&Zeroizing::new(format!("{OTHER_SCREEN}{}\n", *text)))?;
         Ok(shown)
     }
 

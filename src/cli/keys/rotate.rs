@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::create::ending;
 use super::create::whole_second;
 use super::issue;
+use super::issue::Fresh;
 use super::issue::HandOver;
 use super::view::State;
 use super::view::View;
@@ -77,7 +78,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     edit.expire(&args.id, last)?;
     edit.append_keys([&new], &ring.digester)?;
     let view = View::new(&ring, &new, now);
-    let done = issue::hand_over(&args.how, edit, path, &view, &new, &key)?;
+    let done =
+        issue::hand_over(&args.how, edit, path, &view, &new, &Fresh { key: &key, salt: None })?;
     print::note(&format!("key {} ends at {last}", args.id));
     Ok(done)
 }

@@ -116,6 +116,7 @@ impl<'r> View<'r> {
             "attributes": attributes,
             "basic": record.basic,
             "simple_auth": record.simple_auth.is_some(),
+            "salted": record.simple_auth.as_ref().is_some_and(|simple| simple.salt.is_some()),
             "created": record.created.map(|at| at.to_string()),
             "expires": self.expires().map(|at| at.to_string()),
             "revoked": revoked,
@@ -152,6 +153,10 @@ impl<'r> View<'r> {
         }
         if let Some(basic) = record.basic {
             lines.push(("basic", if basic { "yes" } else { "no" }.to_owned()));
+        }
+        if let Some(simple) = &record.simple_auth {
+            let salt = if simple.salt.is_some() { "with a salt" } else { "without a salt" };
+            lines.push(("simple auth", salt.to_owned()));
         }
         lines.push(("created", record.created.map(|at| at.to_string()).unwrap_or_default()));
         lines.push(("expires", self.expires().map(|at| at.to_string()).unwrap_or_default()));

@@ -11,6 +11,7 @@ use crate::keys::digest::KeyDigest;
 use crate::keys::file::parse_instant;
 use crate::keys::file::parse_network;
 use crate::keys::record::Access;
+use crate::keys::record::AttributeRules;
 use crate::keys::record::EventRules;
 use crate::keys::record::KeyRecord;
 use crate::keys::record::KeyStatus;
@@ -18,6 +19,7 @@ use crate::keys::record::Kind;
 use crate::keys::record::Name;
 use crate::keys::record::Origin;
 use crate::keys::record::Permission;
+use crate::keys::record::SimpleAuth;
 use crate::keys::token::ApiKey;
 use crate::keys::token::hint;
 use crate::keys::ulid::new_key_id;
@@ -36,9 +38,14 @@ pub(super) fn record(row: Row, rules: &Rules<'_>, problems: &mut Problems) -> Op
     let hint = reader.text("hint").map(Box::from).or(made_hint);
     let access = reader.word("access", &[("read", Access::Read), ("write", Access::Write)]);
     let kind = reader.word("kind", &[("workspace", Kind::Workspace), ("profile", Kind::Profile)]);
+    let kind = kind.unwrap_or_default();
     let permissions = reader.permissions();
     let ips = reader.networks();
-    let basic = reader.flag("basic");
+    let events =
+        EventRules { allow: reader.events("events_allow"), deny: reader.events("events_deny") };
+    let attributes = reader.attributes();
+    let basic = reader.basic(kind);
+    let simple_auth = reader.simple_auth(kind);
     let created = reader.instant("created").or(Some(rules.now));
     let until = reader.instant("expires");
     let record = KeyRecord {
@@ -48,13 +55,13 @@ pub(super) fn record(row: Row, rules: &Rules<'_>, problems: &mut Problems) -> Op
         digest: digest?,
         hint,
         access,
-        kind: kind.unwrap_or_default(),
+        kind,
         permissions,
         ips,
-        events: EventRules::default(),
-        attributes: None,
+        events,
+        attributes,
         basic,
-        simple_auth: None,
+        simple_auth,
         created,
         status: KeyStatus::Active { until },
         origin: Origin::default(),
@@ -244,5 +251,62 @@ impl Reader<'_, '_> {
             self.wrong("one of its `ips` is no address and no network", Some(help.to_owned()));
         }
         networks.into()
+    }
+    /// Names as they are; in a table with commas or semicolons between them, not with spaces:
+    /// these are the names of others.
+    fn names(&mut self, column: &'static str) -> Option<Box<[Box<str>]>> {
+        let names: Vec<Box<str>> = match self.row.take(column)? {
+            Cell::List(ref list) => list.iter().map(|name| name.as_str().into()).collect(),
+            Cell::Text(ref text) => text.split([',', ';']).map(|name| name.trim().into()).collect(),
+            Cell::Flag(_) => {
+                self.wrong(format!("`{column}` wants a list"), None);
+                return None;
+            }
+        };
+        if names.iter().any(|name| name.is_empty()) {
+            self.wrong(format!("one of its `{column}` is empty"), None);
+        }
+        Some(names.into())
+    }
+
+    fn events(&mut self, column: &'static str) -> Box<[Box<str>]> {
+        self.names(column).unwrap_or_default()
+    }
+
+    /// Where either is said, what neither lists is refused.
+    fn attributes(&mut self) -> Option<Box<AttributeRules>> {
+        let (allow, tags) = (self.names("attributes"), self.names("tags"));
+        let said = allow.is_some() || tags.is_some();
+        let rules =
+            AttributeRules { allow: allow.unwrap_or_default(), tags: tags.unwrap_or_default() };
+        said.then(|| Box::new(rules))
+    }
+
+    fn basic(&mut self, kind: Kind) -> Option<bool> {
+        let basic = self.flag("basic");
+        if basic == Some(true) && kind == Kind::Profile && self.rules.basic_names_account {
+            let help = "leave it empty, or make it a workspace key";
+            self.wrong("a profile key cannot be presented by Basic", Some(help.to_owned()));
+        }
+        basic
+    }
+
+    fn simple_auth(&mut self, kind: Kind) -> Option<Box<SimpleAuth>> {
+        let enabled = self.flag("simple_auth");
+        let salt = self.text("salt");
+        let help = match (enabled.unwrap_or(salt.is_some()), &salt, kind) {
+            (false, None, _) | (true, _, Kind::Profile) => None,
+            (false, Some(_), _) => {
+                Some(("it has a `salt` without `simple_auth`", "remove one of them"))
+            }
+            (true, _, Kind::Workspace) => {
+                Some(("simple authentication is for profile keys", "write `profile` as its `kind`"))
+            }
+        };
+        if let Some((message, help)) = help {
+            self.wrong(message, Some(help.to_owned()));
+        }
+        let enabled = enabled.unwrap_or(salt.is_some());
+        enabled.then(|| Box::new(SimpleAuth { salt: salt.map(Box::from) }))
     }
 }

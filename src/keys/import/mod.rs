@@ -45,6 +45,8 @@ pub struct Rules<'a> {
     pub fits: &'a dyn Fn(&ApiKey<'_>) -> bool,
     /// Whether an account exists.
     pub account_exists: &'a dyn Fn(&AccountId) -> bool,
+    /// Whether Basic wants the account as the user name, so that profile keys cannot come by it.
+    pub basic_names_account: bool,
     /// When the keys count as made that do not say.
     pub now: Timestamp,
 }

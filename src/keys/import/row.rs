@@ -6,7 +6,7 @@ use zeroize::ZeroizeOnDrop;
 use crate::source::nearest;
 
 /// What can be said of a key.
-pub(super) const COLUMNS: [&str; 13] = [
+pub(super) const COLUMNS: [&str; 19] = [
     "id",
     "account",
     "key",
@@ -17,7 +17,13 @@ pub(super) const COLUMNS: [&str; 13] = [
     "kind",
     "permissions",
     "ips",
+    "events_allow",
+    "events_deny",
+    "attributes",
+    "tags",
     "basic",
+    "simple_auth",
+    "salt",
     "created",
     "expires",
 ];

@@ -19,6 +19,7 @@ fn import(text: &str, format: Format, existing: &[KeyRecord]) -> (Vec<KeyRecord>
         prefix: &KeyPrefix::new("kg").unwrap(),
         fits: &|key| key.text().is_some_and(|text| text.len() >= 16 && !text.contains(' ')),
         account_exists: &|account| account.as_str() == "acme",
+        basic_names_account: true,
         now: "2026-11-22T10:00:00Z".parse().unwrap(),
     };
     let records = read(text, format, &rules, existing.iter(), &mut problems);
@@ -35,7 +36,7 @@ fn good(text: &str, format: Format) -> Vec<KeyRecord> {
 fn a_table_of_plain_keys_becomes_digests() {
     let text = format!(
         "account,key,name,access,kind,permissions,ips,basic,expires,id\n\
-         acme,{OLD},\"Sync, old\",write,profile,a b;c,203.0.113.7,true,2027-02-20,key_old\n\
+         acme,{OLD},\"Sync, old\",write,,a b;c,203.0.113.7,true,2027-02-20,key_old\n\
          acme, {OLD}2 ,,,,,,,,\n"
     );
     let records = good(&text, Format::Csv);
@@ -43,13 +44,75 @@ fn a_table_of_plain_keys_becomes_digests() {
     let expected = Digester::Sha256.digest(&ApiKey::new(OLD.as_bytes()));
     assert!(full.digest.matches(&expected));
     assert_eq!((full.id.as_str(), full.name.as_deref()), ("key_old", Some("Sync, old")));
-    assert_eq!((full.access, full.kind), (Some(Access::Write), Kind::Profile));
+    assert_eq!((full.access, full.kind), (Some(Access::Write), Kind::Workspace));
     assert_eq!(full.permissions.as_ref().unwrap().len(), 3);
     assert_eq!((full.ips.len(), full.basic), (1, Some(true)));
     assert_eq!(full.hint.as_deref(), Some("…cdef"));
     let until = Some("2027-02-20T00:00:00Z".parse().unwrap());
     assert_eq!(full.status, KeyStatus::Active { until });
     assert!(bare.id.as_str().starts_with("key_") && bare.permissions.is_none());
+}
+
+#[test]
+fn what_a_key_may_send_and_change_comes_along() {
+    let table = format!(
+        "account,key,kind,events_allow,events_deny,attributes,tags,simple_auth,salt\n\
+         acme,{OLD}1,profile,page.visit; form submit,x,\"firstName,lastName\",,true,grain\n\
+         acme,{OLD}2,profile,,,,vip,,grain\n\
+         acme,{OLD}3,profile,,,,,true,\n\
+         acme,{OLD}4,,,,,,false,\n"
+    );
+    let texts = |list: &[Box<str>]| list.iter().map(ToString::to_string).collect::<Vec<_>>();
+    let salt = |record: &KeyRecord| {
+        let simple = record.simple_auth.as_ref();
+        simple.map(|simple| simple.salt.as_deref().map(str::to_owned))
+    };
+    let records = good(&table, Format::Csv);
+    assert_eq!(texts(&records[0].events.allow), ["page.visit", "form submit"]);
+    assert_eq!(texts(&records[0].events.deny), ["x"]);
+    let rules = records[0].attributes.as_ref().unwrap();
+    assert_eq!(texts(&rules.allow), ["firstName", "lastName"]);
+    assert!(rules.tags.is_empty());
+    assert_eq!(texts(&records[1].attributes.as_ref().unwrap().tags), ["vip"]);
+    assert!(records[2].attributes.is_none() && records[2].events.allow.is_empty());
+    let salts: Vec<_> = records.iter().map(salt).collect();
+    let grain = || Some(Some("grain".to_owned()));
+    assert_eq!(salts, [grain(), grain(), Some(None), None]);
+
+    let lines = format!(
+        "{{\"account\":\"acme\",\"key\":\"{OLD}\",\"kind\":\"profile\",\"simple_auth\":true,\
+         \"attributes\":[],\"events_deny\":[\"a, b\"]}}\n"
+    );
+    let [record] = &*good(&lines, Format::JsonLines) else { panic!("one key") };
+    assert!(record.attributes.as_ref().unwrap().allow.is_empty());
+    assert_eq!(texts(&record.events.deny), ["a, b"]);
+    assert_eq!(salt(record), Some(None));
+}
+
+#[test]
+fn what_only_one_kind_of_key_can_have_is_refused_for_the_other() {
+    let text = format!(
+        "account,key,kind,basic,simple_auth,salt,events_allow,tags\n\
+         acme,{OLD}1,workspace,,true,,,\n\
+         acme,{OLD}2,,,,secret,,\n\
+         acme,{OLD}3,profile,,false,secret,,\n\
+         acme,{OLD}4,profile,true,,,,\n\
+         acme,{OLD}5,,,,,a;;b,\n\
+         acme,{OLD}6,,,yes,,,\"a,\"\n"
+    );
+    let joined = import(&text, Format::Csv, &[]).1.join("\n");
+    for complaint in [
+        "line 2: simple authentication is for profile keys",
+        "line 3: simple authentication is for profile keys",
+        "line 4: it has a `salt` without `simple_auth`",
+        "line 5: a profile key cannot be presented by Basic",
+        "line 6: one of its `events_allow` is empty",
+        "line 7: `simple_auth` is neither `true` nor `false`",
+        "line 7: one of its `tags` is empty",
+    ] {
+        assert!(joined.contains(complaint), "`{complaint}` is not in\n{joined}");
+    }
+    assert!(!joined.contains("secret"), "{joined}");
 }
 
 #[test]
