@@ -1,0 +1,13 @@
+//! What holds of every decision, whatever the request and whatever the rules.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test that panics is a test that fails"
+)]
+
+mod differential;
+mod documents;
+mod properties;
+mod world;
