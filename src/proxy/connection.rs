@@ -17,9 +17,9 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 use super::exec::LocalExec;
+use super::guard::{Guarded, Input};
 use super::handle;
 use super::linger::linger;
-use super::sniff::{Fragments, Sniffed};
 use super::socket::Socket;
 use super::worker::Worker;
 use crate::clock;
@@ -46,8 +46,8 @@ const LARGEST_HEAD: usize = 64 * 1024;
 pub(super) struct Origin {
     pub(super) peer: IpAddr,
     pub(super) transport: Transport,
-    /// What the input was watched for, over HTTP/1.
-    pub(super) fragments: Option<Fragments>,
+    /// What was found in the input, over HTTP/1.
+    pub(super) input: Option<Input>,
     /// The connection itself, over HTTP/1.
     pub(super) socket: Option<Socket>,
     requests: Cell<u64>,
@@ -95,8 +95,8 @@ async fn http1<T>(
 ) where
     T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let (io, fragments) = Sniffed::new(begun);
-    let origin = Rc::new(Origin::new(peer, transport, Some(fragments), Some(socket)));
+    let (io, input) = Guarded::new(begun);
+    let origin = Rc::new(Origin::new(peer, transport, Some(input), Some(socket)));
     let service = {
         let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
         service_fn(move |request| {
@@ -125,7 +125,7 @@ async fn http1<T>(
     // A body that was cut must look cut: no orderly end, and at once.
     let orderly = ended.as_ref().map_or_else(hyper::Error::is_parse, |()| true);
     if orderly && let Some(parts) = connection.into_parts() {
-        linger(parts.io.into_inner()).await;
+        linger(parts.io.into_inner().into_inner()).await;
     }
 }
 
@@ -168,11 +168,11 @@ impl Origin {
     fn new(
         peer: IpAddr,
         transport: Transport,
-        fragments: Option<Fragments>,
+        input: Option<Input>,
         socket: Option<Socket>,
     ) -> Self {
         let (requests, last) = (Cell::new(0), Cell::new(clock::mono()));
-        Self { peer, transport, fragments, socket, requests, last }
+        Self { peer, transport, input, socket, requests, last }
     }
 
     /// Until the client has left. Over HTTP/2 the library tells.
@@ -181,6 +181,11 @@ impl Origin {
             Some(socket) => socket.closed().await,
             None => std::future::pending().await,
         }
+    }
+
+    /// The number of the request that began last, counted from 1.
+    pub(super) const fn number(&self) -> u64 {
+        self.requests.get()
     }
 
     fn begin(&self) {

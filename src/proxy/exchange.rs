@@ -12,6 +12,7 @@ use http::{HeaderValue, Method, Response, Uri, Version};
 use super::body::{Guards, ResponseBody};
 use super::connection::Origin;
 use super::forward::Failure;
+use super::guard::Input;
 use super::lifeline::Line;
 use super::quota;
 use super::refuse::{self, Refused};
@@ -49,6 +50,7 @@ pub(super) struct Exchange {
     route: Option<RouteIndex>,
     endpoint: Option<Endpoint>,
     socket: Option<Socket>,
+    input: Option<Input>,
 }
 
 impl Exchange {
@@ -69,6 +71,7 @@ impl Exchange {
             route: None,
             endpoint: None,
             socket: origin.socket.clone(),
+            input: origin.input.clone(),
             worker,
         }
     }
@@ -191,6 +194,13 @@ impl Exchange {
         }
         self.record.answered(response.status().as_u16(), clock::mono());
         response
+    }
+
+    /// Says that its connection is no longer one of requests.
+    pub(super) fn open(&self) {
+        if let Some(input) = &self.input {
+            input.open();
+        }
     }
 
     /// What is held to the end of the response.

@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Version};
 use ipnet::IpNet;
 
 use super::connection::Origin;
+use super::guard::Flaw;
 use crate::gate::Denial;
 use crate::gate::Facts;
 use crate::gate::Transport;
@@ -31,10 +32,12 @@ impl Intake {
     /// Reads a request. What is wrong with its form is kept for later: the transport is judged
     /// first.
     pub(super) fn read(parts: &Parts, origin: &Origin, trusted: &[IpNet]) -> Self {
-        let target = parts.uri.path_and_query().map_or("/", |target| target.as_str());
-        let fragments = origin.fragments.as_ref();
-        let fragment = || fragments.is_some_and(|f| f.take(parts.method.as_str(), target));
-        Self::of(parts, origin.peer, trusted, fragment)
+        let flaw = origin.input.as_ref().and_then(|input| input.take(origin.number()));
+        let mut intake = Self::of(parts, origin.peer, trusted, || flaw == Some(Flaw::Fragment));
+        if flaw == Some(Flaw::Malformed) {
+            intake.host = Err(Denial::MalformedRequest);
+        }
+        intake
     }
 
     /// Reads a request that came from a peer, by whatever way. `fragment` says whether its target

@@ -61,6 +61,9 @@ pub(super) async fn forward(
         return exchange.fail(&Failure::garbage("its answer is framed in more than one way"));
     }
     exchange.record.answered(answer.status().as_u16(), clock::mono());
+    if switched {
+        exchange.open();
+    }
     let quota = exchange.quota;
     let guards = exchange.into_guards(permit.into_slot(), limits.line.clone());
     let mut response = match switched {

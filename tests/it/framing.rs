@@ -1,6 +1,7 @@
 //! Where one message ends and the next begins: both sides, and we, see it the same.
 
 use crate::actors::client::{bearer, head};
+use crate::actors::eventually;
 use crate::actors::origin::Origin;
 use crate::actors::setup::{READ, Setup, WRITE};
 use crate::actors::sidecar::Sidecar;
@@ -110,54 +111,139 @@ fn a_client_of_http_1_0_is_served() {
 }
 
 #[test]
-fn lengths_that_contradict_each_other_hide_no_request() {
+fn a_body_without_one_end_is_refused_and_hides_no_request() {
     let origin = Origin::echo();
     let sidecar = Sidecar::start(&Setup::before(&origin));
     let key = bearer(WRITE);
-    // RFC 9112, section 6.3: the length counts for nothing, and the connection must end.
-    for fields in [
-        ["Content-Length: 4", "Transfer-Encoding: chunked"],
-        ["Transfer-Encoding: chunked", "Content-Length: 4"],
-    ] {
+    let endless = format!("Content-Length: {}", u128::from(u64::MAX) + 1);
+    let cases: &[&[&str]] = &[
+        &["Content-Length: 4", "Transfer-Encoding: chunked"],
+        &["Transfer-Encoding: chunked", "Content-Length: 4"],
+        &["Content-Length: 5", "Content-Length: 5"],
+        &["Content-Length: 4", "Content-Length: 5"],
+        &["Content-Length: 5, 5"],
+        &["Content-Length: +5"],
+        &["Content-Length: -5"],
+        &["Content-Length: 0x5"],
+        &["Content-Length: 5 5"],
+        &["Content-Length: 5."],
+        &["Content-Length:"],
+        &["Content_Length: 5"],
+        &[&endless],
+        &["Transfer-Encoding: chunked", "Transfer-Encoding: chunked"],
+        &["Transfer-Encoding: chunked", "Transfer-Encoding: identity"],
+        &["Transfer-Encoding: gzip, chunked"],
+        &["Transfer-Encoding: chunked, gzip"],
+        &["Transfer-Encoding: xchunked"],
+        &["Transfer-Encoding: \"chunked\""],
+        &["Transfer-Encoding: chunked;a=b"],
+        &["Transfer-Encoding:"],
+        &["Transfer-Encoding : chunked"],
+        &["Transfer_Encoding: chunked"],
+        &[" Transfer-Encoding: chunked"],
+        &["X: y", " Transfer-Encoding: chunked"],
+        &["Transfer-Encoding: chunked\u{0}"],
+    ];
+    for (done, fields) in (1u64..).zip(cases) {
         let mut client = sidecar.client();
-        let mut bytes = head("POST", "/", &[&fields[..], &[&key]].concat());
+        let mut bytes = head("POST", "/", &[&[&*key], *fields].concat());
         bytes.extend_from_slice(b"0\r\n\r\n");
         bytes.extend_from_slice(smuggled().as_bytes());
         client.send(bytes);
         let response = client.response("POST");
-        assert!(matches!(response.status, 200 | 400), "{fields:?}: {response:?}");
+        response.refused(400, "malformed_request");
+        assert!(response.value("x-request-id").is_some(), "{fields:?}");
         assert!(client.closed(), "{fields:?}");
+        eventually("it to be counted", || {
+            (sidecar.refusals("malformed_request") == done).then_some(())
+        });
     }
-    for seen in origin.requests() {
-        assert_eq!((seen.target.as_str(), seen.body.len()), ("/", 0));
-        assert!(!seen.has("content-length") || seen.value("content-length") == Some("0"));
-    }
+    assert_eq!(origin.count(), 0);
 }
 
 #[test]
-fn lengths_that_are_none_are_refused() {
+fn a_head_without_one_reading_is_refused_and_nothing_after_it_is_read() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let key = bearer(READ);
+    let many: String = (0..101).map(|n| format!("X-{n}: a\r\n")).collect();
+    let large = format!("X: {}\r\n", "a".repeat(70_000));
+    let line = "a".repeat(70_000);
+    let cases = [
+        "GET / HTTP/1.1\nHost: h\nKEY\n\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nKEY\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nKEY\r\n\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nKEY\r\nX: a\rb\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nKEY\r\nX: a\0b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nKEY\r\nX: a\r\n b\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nKEY\r\nX : a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nKEY\r\n: a\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nKEY\r\nX\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: h\r\nKEY\r\nX\u{e9}: a\r\n\r\n",
+        "GET  / HTTP/1.1\r\nHost: h\r\nKEY\r\n\r\n",
+        "GET / HTTP/1.1 \r\nHost: h\r\nKEY\r\n\r\n",
+        "GET\t/ HTTP/1.1\r\nHost: h\r\nKEY\r\n\r\n",
+        "GET /a b HTTP/1.1\r\nHost: h\r\nKEY\r\n\r\n",
+        "GET /a\u{1}b HTTP/1.1\r\nHost: h\r\nKEY\r\n\r\n",
+        "GET / HTTP/1.2\r\nHost: h\r\nKEY\r\n\r\n",
+        "GET / HTTP/2.0\r\nHost: h\r\nKEY\r\n\r\n",
+        "GET / http/1.1\r\nHost: h\r\nKEY\r\n\r\n",
+        "GET /\r\nHost: h\r\nKEY\r\n\r\n",
+        "G(T / HTTP/1.1\r\nHost: h\r\nKEY\r\n\r\n",
+        "\r\n\r\nGET / HTTP/1.1\r\nHost: h\r\nKEY\r\n\r\n",
+        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        &format!("GET / HTTP/1.1\r\nHost: h\r\nKEY\r\n{many}\r\n"),
+        &format!("GET / HTTP/1.1\r\nHost: h\r\nKEY\r\n{large}\r\n"),
+        &format!("GET /{line} HTTP/1.1\r\nHost: h\r\nKEY\r\n\r\n"),
+    ];
+    for (done, case) in (1u64..).zip(cases) {
+        let shown: String = case.chars().take(80).collect();
+        let mut client = sidecar.client();
+        // One that is good before it is answered all the same.
+        client.send(head("GET", "/before", &[&key]));
+        client.response("GET").ok();
+        let bytes: Vec<u8> = case.replace("KEY", &key).chars().map(|c| c as u8).collect();
+        client.send([bytes.as_slice(), smuggled().as_bytes()].concat());
+        let response = client.response("GET");
+        response.refused(400, "malformed_request");
+        assert!(response.value("x-request-id").is_some(), "{shown:?}");
+        assert!(client.closed(), "{shown:?}");
+        eventually("it to be counted", || {
+            (sidecar.refusals("malformed_request") == done).then_some(())
+        });
+    }
+    assert!(origin.requests().iter().all(|seen| seen.target == "/before"));
+}
+
+#[test]
+fn chunks_that_break_their_framing_break_the_request() {
     let origin = Origin::echo();
     let sidecar = Sidecar::start(&Setup::before(&origin));
     let key = bearer(WRITE);
-    for fields in [
-        ["Content-Length: 4", "Content-Length: 5"],
-        ["Transfer-Encoding: chunked", "Transfer-Encoding: identity"],
-        ["Transfer-Encoding: xchunked", "X: y"],
-        ["Transfer-Encoding : chunked", "X: y"],
-        ["Content-Length: +4", "X: y"],
-        ["Content-Length: 4, 4", "X: y"],
-        ["Content-Length: 0x4", "X: y"],
+    for chunks in [
+        "g\r\nbody",
+        "+4\r\nbody\r\n",
+        "0x4\r\nbody\r\n",
+        " 4\r\nbody\r\n",
+        "4 \r\nbody\r\n",
+        "4\nbody\r\n",
+        "4;a\nbody\r\n",
+        "4\r\nbodyX\r\n",
+        "4\r\nbody\n",
+        "4\r\nbody0\r\n\r\n",
+        "fffffffffffffffff\r\nbody",
+        "4\r\nbody\r\n0\r\n\n",
+        "4\r\nbody\r\n0\r\nX: y\n\r\n",
+        "\r\n4\r\nbody\r\n",
     ] {
         let mut client = sidecar.client();
-        let mut bytes = head("POST", "/", &[&fields[..], &[&key]].concat());
-        bytes.extend_from_slice(b"0\r\n\r\n");
-        bytes.extend_from_slice(smuggled().as_bytes());
-        client.send(bytes);
+        client.send(head("POST", "/", &[&key, "Transfer-Encoding: chunked"]));
+        client.send([chunks.as_bytes(), smuggled().as_bytes()].concat());
         let response = client.response("POST");
-        assert_eq!(response.status, 400, "{fields:?}: {response:?}");
-        assert!(client.closed(), "{fields:?}");
+        assert_eq!(response.status, 400, "{chunks:?}: {response:?}");
+        assert!(client.closed(), "{chunks:?}");
     }
-    assert_eq!(origin.count(), 0);
+    assert!(origin.requests().iter().all(|seen| seen.target == "/" && !seen.complete));
 }
 
 #[test]
