@@ -83,6 +83,12 @@ impl Setup {
         self
     }
 
+    /// What `--set` says, for the files in a directory.
+    pub(crate) fn sets_in(&self, directory: &Path) -> Vec<String> {
+        let path = directory.display().to_string();
+        self.sets.iter().map(|set| set.replace("{dir}", &path)).collect()
+    }
+
     /// The text of `keygate.toml`.
     pub(crate) fn text(&self) -> String {
         if let Some(whole) = &self.whole {

@@ -191,9 +191,8 @@ pub(crate) fn refuses(setup: &Setup, spoil: impl FnOnce(&TempDir)) -> (Option<i3
 fn command(directory: &TempDir, setup: &Setup) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
     command.arg("run").arg("--config").arg(directory.path().join("keygate.toml"));
-    let path = directory.path().display().to_string();
-    for assignment in &setup.sets {
-        command.arg("--set").arg(assignment.replace("{dir}", &path));
+    for assignment in setup.sets_in(directory.path()) {
+        command.arg("--set").arg(assignment);
     }
     // Not the test's directory: relative paths must not depend on where the program was started.
     command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::piped());

@@ -192,6 +192,14 @@ impl CaseFile {
         self.credential(word).to_owned()
     }
 
+    /// The credentials of the file that stand in a text.
+    pub(crate) fn leaked(&self, text: &str) -> Vec<String> {
+        // A short one could be a word.
+        let keys = self.credentials.iter().filter(|(_, key)| key.len() >= 12);
+        let leaked = keys.filter(|(_, key)| text.contains(key.as_str()));
+        leaked.map(|(name, _)| format!("explain shows the credential `{name}`")).collect()
+    }
+
     pub(crate) fn credential(&self, name: &str) -> &str {
         self.credentials.get(name).unwrap_or_else(|| panic!("no credential `{name}`"))
     }

@@ -1,11 +1,13 @@
 //! Cases as data: files of requests with the answers they must get. [`file`] reads them and knows
-//! nothing of how they are played; [`run`] plays them against the real program.
+//! nothing of how they are played; [`run`] plays them against the real program, and asks the other
+//! [`judges`] for their opinion.
 
 mod file;
+mod judges;
 mod logins;
 mod run;
 
-use run::play;
+use run::{census, play};
 
 #[test]
 fn usetix_answers_every_row_of_its_document() {
@@ -106,4 +108,17 @@ fn every_file_of_cases_can_be_read_and_is_played() {
         assert!(!file.cases.is_empty(), "{name} has no case");
         assert!(played.contains(&format!("play({name:?})")), "{name} is not played");
     }
+}
+
+#[test]
+fn few_cases_can_be_judged_by_the_proxy_alone() {
+    let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases");
+    let (mut all, mut skipped) = (0, 0);
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let file = file::CaseFile::read(&entry.unwrap().file_name().into_string().unwrap());
+        let (cases, alone) = census(&file);
+        (all, skipped) = (all + cases, skipped + alone);
+    }
+    println!("{skipped} of {all} cases are judged by the proxy alone");
+    assert!(all > 400 && skipped * 50 < all, "{skipped} of {all}");
 }

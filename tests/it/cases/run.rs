@@ -1,13 +1,17 @@
-//! Plays a file of cases: one upstream, one program, each case over each of its transports.
+//! Plays a file of cases: one upstream, one program, each case over each of its transports; and
+//! asks the other judges what they say of it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use serde_json::Value;
+
 use super::file::{Case, CaseFile, Expect, Transport};
+use super::judges::{Gate, Said, explain, only_by_proxy, said, wire};
 use super::logins::Logins;
-use crate::actors::client::{Client, Response, head};
+use crate::actors::client::{Client, Response};
 use crate::actors::origin::{Origin, Seen};
 use crate::actors::setup::Setup;
 use crate::actors::sidecar::Sidecar;
@@ -23,16 +27,43 @@ pub(crate) fn play(name: &str) {
     logins.prepare(&mut setup);
     let sidecar = Sidecar::start(&setup);
     file.fill_cases(&logins.mint(&file, &sidecar));
+    let (path, sets) = (sidecar.path("keygate.toml"), setup.sets_in(sidecar.directory.path()));
+    let gate = Gate::load(&path, &sets);
+    let reports = explain(&path, &sets, &file.cases);
     let mut stage = Stage { sidecar, origin, answers: BTreeMap::new() };
     let mut failures = String::new();
-    for case in &file.cases {
-        for &transport in &case.request.over {
-            for failure in stage.play(case, transport) {
-                let _ = writeln!(failures, "{name}: {} ({transport:?}): {failure}", case.name);
+    for (number, case) in file.cases.iter().enumerate() {
+        let report = reports.get(&number);
+        let mut all = Vec::new();
+        for (at, &transport) in case.request.over.iter().enumerate() {
+            let scene = stage.play(case, transport);
+            all.extend(scene.failures.iter().map(|what| format!("({transport:?}): {what}")));
+            let Some(report) = report else { continue };
+            let (by_gate, by_explain) = (gate.judge(case), said(report));
+            if scene.said != by_gate || by_gate != by_explain {
+                let by_proxy = &scene.said;
+                all.push(format!(
+                    "({transport:?}): the judges disagree: the proxy says `{by_proxy}`, the gate \
+                     `{by_gate}`, explain `{by_explain}`"
+                ));
+            } else if at == 0 {
+                all.extend(scene.belies(case, report));
             }
+        }
+        if let Some(report) = report {
+            all.extend(file.leaked(&report.to_string()));
+        }
+        for failure in all {
+            let _ = writeln!(failures, "{name}: {} {failure}", case.name);
         }
     }
     assert!(failures.is_empty(), "\n{failures}");
+}
+
+/// How many cases of a file there are, and how many of them only the proxy judges.
+pub(crate) fn census(file: &CaseFile) -> (usize, usize) {
+    let skipped = file.cases.iter().filter(|case| only_by_proxy(case).is_some()).count();
+    (file.cases.len(), skipped)
 }
 
 fn preset(name: &str) -> String {
@@ -46,28 +77,50 @@ struct Stage {
     answers: BTreeMap<String, String>,
 }
 
+/// One case that was played over one transport.
+struct Scene {
+    failures: Vec<String>,
+    said: Said,
+    response: Response,
+    arrived: Vec<Seen>,
+}
+
 impl Stage {
-    fn play(&mut self, case: &Case, transport: Transport) -> Vec<String> {
+    fn play(&mut self, case: &Case, transport: Transport) -> Scene {
         let mut failures = Vec::new();
-        let (outcome, reason) = counter(&case.expect);
+        let wanted = Said::expected(&case.expect);
+        let (outcome, reason) = (wanted.outcome.as_str(), wanted.reason.as_deref());
         let counted = self.sidecar.counted(outcome, reason);
         let seen = self.origin.count();
         let response = self.ask(case, transport);
         judge(&case.expect, &response, &mut failures);
-        if !self.counts(outcome, reason, counted + 1) {
+        let as_wanted = self.counts(outcome, reason, counted + 1);
+        if !as_wanted {
             let log = self.sidecar.log.text();
             let last = log.lines().last().unwrap_or_default();
             failures.push(format!("not counted as {outcome} {reason:?}; last log line: {last}"));
         }
         let arrived = self.origin.requests().split_off(seen);
-        let forwarded = ["forwarded", "shadow", "failed"].contains(&outcome);
+        let forwarded = ["forwarded", "shadow"].contains(&outcome);
         match (forwarded, arrived.as_slice()) {
             (true, [arrived]) => see(case, arrived, &mut failures),
             (false, []) => {}
             _ => failures.push(format!("{} requests reached the upstream", arrived.len())),
         }
         self.compare(case, transport, &response, &mut failures);
-        failures
+        let said = if as_wanted { wanted } else { self.logged(&response) };
+        Scene { failures, said, response, arrived }
+    }
+
+    /// What the access log says of a request; what went through has no line by default.
+    fn logged(&self, response: &Response) -> Said {
+        let id = response.value("x-request-id").unwrap_or_default();
+        let log = self.sidecar.log.text();
+        let mut lines = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let line = lines.find(|line| line["request_id"] == id && line["outcome"].is_string());
+        let member = |name: &str| line.as_ref()?.get(name)?.as_str().map(str::to_owned);
+        let outcome = member("outcome").unwrap_or_else(|| "let through".to_owned());
+        Said { outcome, reason: member("reason") }
     }
 
     fn ask(&self, case: &Case, transport: Transport) -> Response {
@@ -81,14 +134,7 @@ impl Stage {
                 return connection.request(&ask.method, &ask.target, &fields, ask.body.as_bytes());
             }
         };
-        let length = format!("Content-Length: {}", ask.body.len());
-        let fields = match ask.body.is_empty() {
-            true => fields,
-            false => [fields.as_slice(), &[length.as_str()]].concat(),
-        };
-        let mut bytes = head(&ask.method, &ask.target, &fields);
-        bytes.extend_from_slice(ask.body.as_bytes());
-        client.send(bytes);
+        client.send(wire(case));
         client.response(&ask.method)
     }
 
@@ -123,9 +169,45 @@ impl Stage {
     }
 }
 
-fn counter(expect: &Expect) -> (&str, Option<&str>) {
-    let usual = if expect.reason.is_some() { "refused" } else { "forwarded" };
-    (expect.outcome.as_deref().unwrap_or(usual), expect.reason.as_deref())
+impl Scene {
+    /// In what an explanation differs from the answer that came, and from what the upstream saw.
+    fn belies(&self, case: &Case, report: &Value) -> Vec<String> {
+        let mut failures = Vec::new();
+        let mut same = |what: &str, told: &Value, came: Value| {
+            if *told != came {
+                failures.push(format!("explain tells the {what} {told}, and it is {came}"));
+            }
+        };
+        let answer = &report["answer"];
+        if !report["status"].is_null() {
+            same("status", &report["status"], self.response.status.into());
+        }
+        if answer.is_object() {
+            let id = self.response.value("x-request-id").unwrap_or_default();
+            same("body", &answer["body"], self.response.text().replace(id, "…").into());
+            let kind = self.response.value("content-type").unwrap_or_default();
+            same("content type", &answer["content_type"], kind.into());
+            let challenges = self.response.values("www-authenticate");
+            same("challenges", &answer["challenges"], challenges.into());
+        }
+        let told = report["upstream"].as_object();
+        let places = report["checks"].as_array().map_or(0, Vec::len);
+        if places != keygate::gate::Check::ALL.len() {
+            failures.push(format!("explain lists {places} checks"));
+        }
+        for (name, value) in told.into_iter().flatten() {
+            let seen: Vec<_> = self.arrived.iter().flat_map(|seen| seen.values(name)).collect();
+            if [value.as_str().unwrap_or_default()] != *seen {
+                failures
+                    .push(format!("explain tells `{name}: {value}`, the upstream saw {seen:?}"));
+            }
+        }
+        let identity = case.upstream.sees.iter().filter(|field| field.starts_with("X-Account-Id"));
+        if identity.count() > 0 && told.is_none_or(|told| !told.contains_key("x-account-id")) {
+            failures.push("explain tells no identity".to_owned());
+        }
+        failures
+    }
 }
 
 fn judge(expect: &Expect, response: &Response, failures: &mut Vec<String>) {
