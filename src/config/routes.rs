@@ -116,6 +116,8 @@ fn route<'t>(root: &mut Section<'t, '_>, table: At<Table<'t>>) -> Option<Placed>
     let methods = methods(&mut section);
     let permissions = names(&mut section, "permissions");
     let any_permission = any_permission(&mut section);
+    let encodings = [("refuse", false), ("allow", true)];
+    let encoded_slash = choice(&mut section, "path_encoding", &encodings).unwrap_or_default();
     let kinds = [("workspace", Kind::Workspace), ("profile", Kind::Profile)];
     let kind = choice(&mut section, "kind", &kinds);
     let account_place = section.peek("account_from").map(|(_, value)| value);
@@ -138,6 +140,7 @@ fn route<'t>(root: &mut Section<'t, '_>, table: At<Table<'t>>) -> Option<Placed>
         kind,
         account_from,
         profile_from,
+        encoded_slash,
         body,
         rate,
         in_flight,

@@ -173,7 +173,7 @@ fn names_its_account(
     passed: &mut Checks,
 ) -> Result<(), Denial> {
     let Some(at) = rule.account_from else { return Ok(()) };
-    if path.segment(at) != Some(record.account.as_str()) {
+    if !path.names(at, record.account.as_str()) {
         return Err(Denial::WrongAccount);
     }
     passed.pass(Check::AccountFrom);
@@ -190,7 +190,7 @@ fn names_its_profile(
 ) -> Result<(), Denial> {
     let Some(at) = rule.profile_from else { return Ok(()) };
     let own = principal.profile().map(Profile::id).filter(|id| !id.is_empty());
-    if record.kind == Kind::Profile && (own.is_none() || path.segment(at) != own) {
+    if record.kind == Kind::Profile && !own.is_some_and(|own| path.names(at, own)) {
         return Err(Denial::WrongProfile);
     }
     passed.pass(Check::ProfileFrom);

@@ -96,13 +96,42 @@ fn read<'r, 's>(
     }
     passed.pass(Check::Transport);
     let path = CanonicalPath::new(facts.path)?;
+    if let Some(endpoint) = endpoint(&path, facts, snapshot) {
+        passed.pass(Check::PathForm);
+        return endpoint.map(Read::Ours);
+    }
+    let route = snapshot.routes().find(&path, facts.method);
+    leads_to_one_place(&path, route, facts, snapshot)?;
     passed.pass(Check::PathForm);
-    match snapshot.tokens().and_then(|tokens| tokens.endpoint(&path, facts.method)) {
-        Some(endpoint) => endpoint.map(Read::Ours),
-        None => {
-            let route = snapshot.routes().find(&path, facts.method);
-            Ok(Read::Theirs(path, route))
-        }
+    Ok(Read::Theirs(path, route))
+}
+
+fn endpoint(
+    path: &CanonicalPath<'_>,
+    facts: &Facts<'_>,
+    snapshot: &Snapshot,
+) -> Option<Result<Endpoint, Denial>> {
+    snapshot.tokens().and_then(|tokens| tokens.endpoint(path, facts.method))
+}
+
+/// Some servers take an encoded `/` for a separator, some cut parameters (`;v=1`) off segments
+/// before they look for a route: where that leads to another one than ours, nobody knows whose
+/// rules hold.
+fn leads_to_one_place(
+    path: &CanonicalPath<'_>,
+    route: Matched<'_>,
+    facts: &Facts<'_>,
+    snapshot: &Snapshot,
+) -> Result<(), Denial> {
+    if path.has_encoded_slash() && !route.is_some_and(|(_, rule)| rule.encoded_slash) {
+        return Err(Denial::AmbiguousPath);
+    }
+    let Some(plain) = path.without_parameters() else { return Ok(()) };
+    let index = |found: Matched<'_>| found.map(|(index, _)| index);
+    let elsewhere = index(snapshot.routes().find(&plain, facts.method)) != index(route);
+    match elsewhere || endpoint(&plain, facts, snapshot).is_some() || plain.has_empty_segment() {
+        true => Err(Denial::AmbiguousPath),
+        false => Ok(()),
     }
 }
 

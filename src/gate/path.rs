@@ -8,7 +8,8 @@ use std::borrow::Cow;
 use super::verdict::Denial;
 
 /// A path (without the query) that has one reading: it begins with `/`, has no empty, `.` or `..`
-/// segments, and its escapes decode once to UTF-8 without separators or control characters.
+/// segments, and its escapes decode once to UTF-8 without control characters. An escape that decodes
+/// to `/` is kept apart from separators: only routes that say so take it.
 #[derive(Debug)]
 pub struct CanonicalPath<'r> {
     decoded: Cow<'r, str>,
@@ -23,8 +24,8 @@ impl<'r> CanonicalPath<'r> {
         read(raw).map(|decoded| Self { decoded }).ok_or(Denial::AmbiguousPath)
     }
 
-    /// The percent-decoded path. An escape never decodes to `/`, so its segments are the raw
-    /// path's segments.
+    /// The percent-decoded path; its segments are the raw path's segments. An encoded `/` is NUL in
+    /// it, which nothing else decodes to.
     #[must_use]
     pub fn decoded(&self) -> &str {
         &self.decoded
@@ -40,7 +41,39 @@ impl<'r> CanonicalPath<'r> {
     pub fn segment(&self, position: usize) -> Option<&str> {
         self.segments().nth(position)
     }
+
+    /// Whether the decoded segment at a position is a text.
+    #[must_use]
+    pub fn names(&self, position: usize, text: &str) -> bool {
+        let decoded = |c: char| if c == ENCODED_SLASH { '/' } else { c };
+        self.segment(position).is_some_and(|segment| segment.chars().map(decoded).eq(text.chars()))
+    }
+
+    /// Whether an escape decodes to `/`.
+    #[must_use]
+    pub fn has_encoded_slash(&self) -> bool {
+        self.decoded.contains(ENCODED_SLASH)
+    }
+
+    /// Whether there is nothing between two separators.
+    #[must_use]
+    pub fn has_empty_segment(&self) -> bool {
+        self.decoded.contains("//")
+    }
+
+    /// The path as those read it who cut parameters off its segments; `None` where there are none.
+    #[must_use]
+    pub fn without_parameters(&self) -> Option<Self> {
+        self.decoded.contains(';').then(|| {
+            let cut = |segment: &str| segment.split(';').next().unwrap_or_default().to_owned();
+            let decoded = self.decoded.split('/').map(cut).collect::<Vec<_>>().join("/");
+            Self { decoded: Cow::Owned(decoded) }
+        })
+    }
 }
+
+/// What stands for an encoded `/`: no other escape decodes to it.
+const ENCODED_SLASH: char = '\0';
 
 fn read(raw: &str) -> Option<Cow<'_, str>> {
     if !raw.starts_with('/') || raw.contains("//") {
@@ -50,8 +83,12 @@ fn read(raw: &str) -> Option<Cow<'_, str>> {
         return None;
     }
     let decoded = if raw.contains('%') { Cow::Owned(decode(raw)?) } else { Cow::Borrowed(raw) };
-    let ambiguous = decoded.split('/').any(is_dot_segment);
-    (!ambiguous).then_some(decoded)
+    let ambiguous = decoded.split(['/', ENCODED_SLASH]).any(is_dot_segment);
+    // Next to a separator it would be an empty segment to who decodes it.
+    let bare = |segment: &str| {
+        segment.contains(ENCODED_SLASH) && segment.split(ENCODED_SLASH).any(str::is_empty)
+    };
+    (!ambiguous && !decoded.split('/').any(bare)).then_some(decoded)
 }
 
 /// `.` and `..`, also followed by `;`: some servers cut the parameters off first.
@@ -69,8 +106,12 @@ fn decode(raw: &str) -> Option<String> {
             continue;
         }
         let decoded = hex(*rest.next()?)? << 4 | hex(*rest.next()?)?;
-        if decoded.is_ascii_control() || matches!(decoded, b'/' | b'\\') {
+        if decoded.is_ascii_control() || decoded == b'\\' {
             return None;
+        }
+        if decoded == b'/' {
+            bytes.push(0);
+            continue;
         }
         if decoded == b'%' && begins_escape(rest.as_slice()) {
             return None;
@@ -79,7 +120,8 @@ fn decode(raw: &str) -> Option<String> {
     }
     let text = String::from_utf8(bytes).ok()?;
     // C1 controls arrive as two bytes.
-    (!text.chars().any(char::is_control)).then_some(text)
+    let control = |c: char| c.is_control() && c != ENCODED_SLASH;
+    (!text.chars().any(control)).then_some(text)
 }
 
 /// Whether what follows an encoded `%` would make it an escape again, also when it is written
@@ -154,8 +196,14 @@ mod tests {
             "/.;x/a",
             "/..%3b/a",
             "/%2e%2e%3Bv=1/a",
-            "/a%2fb",
-            "/a%2Fb",
+            "/a%2f",
+            "/%2Fa",
+            "/a%2f%2fb",
+            "/a%2f/b",
+            "/a%2f..",
+            "/..%2Fa",
+            "/a%2f%2e%2fb",
+            "/a%2f..;x%2fb",
             "/a%5cb",
             "/a\\b",
             "/a%00",
@@ -181,6 +229,23 @@ mod tests {
         ] {
             assert_eq!(CanonicalPath::new(raw).unwrap_err(), Denial::AmbiguousPath, "{raw}");
         }
+    }
+
+    #[test]
+    fn an_encoded_slash_separates_nothing() {
+        let path = CanonicalPath::new("/files/a%2Fb%2fc/d").unwrap();
+        assert!(path.has_encoded_slash() && path.segments().count() == 3);
+        assert!(path.names(1, "a/b/c") && !path.names(1, "a") && path.names(2, "d"));
+        assert!(!CanonicalPath::new("/files/a%20b").unwrap().has_encoded_slash());
+    }
+
+    #[test]
+    fn parameters_are_cut_off_where_someone_would() {
+        for (raw, cut) in [("/a;v=1/b;c", "/a/b"), ("/a/;x", "/a/"), ("/;x/a", "//a")] {
+            let path = CanonicalPath::new(raw).unwrap().without_parameters().unwrap();
+            assert_eq!(path.decoded(), cut);
+        }
+        assert!(CanonicalPath::new("/a/b").unwrap().without_parameters().is_none());
     }
 
     proptest! {

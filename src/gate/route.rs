@@ -132,7 +132,8 @@ impl Segment {
             None => {
                 let path = format!("/{part}");
                 let path = CanonicalPath::new(&path);
-                let path = path.map_err(|_| PatternError::Ambiguous(part.to_owned()))?;
+                let path = path.ok().filter(|path| !path.has_encoded_slash());
+                let path = path.ok_or_else(|| PatternError::Ambiguous(part.to_owned()))?;
                 Ok(Self::Literal(path.segment(0).unwrap_or_default().into()))
             }
         }
@@ -156,6 +157,8 @@ pub struct Route {
     pub account_from: Option<usize>,
     /// The segment that must be the credential's profile.
     pub profile_from: Option<usize>,
+    /// Whether an encoded `/` may stand in a segment.
+    pub encoded_slash: bool,
     /// What is asked of the body.
     pub body: BodyRules,
     /// How many in a time.
@@ -186,6 +189,7 @@ impl Route {
             kind: None,
             account_from: None,
             profile_from: None,
+            encoded_slash: false,
             body: BodyRules::default(),
             rate: None,
             in_flight: None,

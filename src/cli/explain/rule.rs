@@ -78,7 +78,10 @@ fn compared(
     let path = CanonicalPath::new(matter.asked.parts.uri.path()).ok();
     let segment = path.as_ref().zip(at).and_then(|(path, at)| path.segment(at));
     let join = if denial.is_some() { ";" } else { ", and" };
-    format!("the path names the {what} {}{join} {own}", named(segment.unwrap_or_default()))
+    format!(
+        "the path names the {what} {}{join} {own}",
+        named(&segment.unwrap_or_default().replace('\0', "/"))
+    )
 }
 
 pub(super) fn kind(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
