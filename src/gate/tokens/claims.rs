@@ -95,9 +95,8 @@ impl Claims {
 
     /// Whether it is in force: `exp` without any leeway, and nothing from tomorrow.
     pub(super) fn is_live(&self, now: Timestamp) -> bool {
-        let is_over = |second| Timestamp::from_second(second).is_ok_and(|until| now >= until);
-        let in_range = Timestamp::from_second(self.until).is_ok();
-        in_range && !is_over(self.until) && self.minted <= now.as_second().saturating_add(AHEAD)
+        let goes_on = Timestamp::from_second(self.until).is_ok_and(|until| now < until);
+        goes_on && self.minted <= now.as_second().saturating_add(AHEAD)
     }
 }
 

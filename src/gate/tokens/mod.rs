@@ -189,3 +189,6 @@ impl Verified<'_> {
         self.claims.login
     }
 }
+
+#[cfg(test)]
+mod tests;
