@@ -19,6 +19,7 @@ pub(crate) struct Setup {
     keys: Option<String>,
     pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) sets: Vec<String>,
+    pub(crate) variables: Vec<(String, String)>,
     whole: Option<String>,
 }
 
@@ -87,6 +88,12 @@ impl Setup {
     pub(crate) fn sets_in(&self, directory: &Path) -> Vec<String> {
         let path = directory.display().to_string();
         self.sets.iter().map(|set| set.replace("{dir}", &path)).collect()
+    }
+
+    /// A variable of its environment.
+    pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// The text of `keygate.toml`.

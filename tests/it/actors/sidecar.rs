@@ -195,6 +195,7 @@ fn command(directory: &TempDir, setup: &Setup) -> Command {
         command.arg("--set").arg(assignment);
     }
     // Not the test's directory: relative paths must not depend on where the program was started.
+    command.envs(setup.variables.iter().map(|(name, value)| (name, value)));
     command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }

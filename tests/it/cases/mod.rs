@@ -4,7 +4,7 @@
 
 mod file;
 mod judges;
-mod logins;
+pub(crate) mod logins;
 mod run;
 
 use run::{census, play};

@@ -1,6 +1,10 @@
 //! Tokens: minted from keys at the login paths, and judged against those keys ever after.
 
+mod current;
+mod forged;
 mod logins;
+mod profiles;
+mod rotation;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
