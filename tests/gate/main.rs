@@ -9,5 +9,6 @@
 
 mod differential;
 mod documents;
+mod normalisers;
 mod properties;
 mod world;
