@@ -45,8 +45,13 @@ macro_rules! preset {
     };
 }
 
-const PRESETS: [Preset; 4] =
-    [preset!("minimal"), preset!("personyze"), preset!("polyteia"), preset!("usetix")];
+const PRESETS: [Preset; 5] = [
+    preset!("minimal"),
+    preset!("personyze"),
+    preset!("polyteia"),
+    preset!("synerise"),
+    preset!("usetix"),
+];
 
 /// What the presets name.
 pub(super) const CERTIFICATE: &str = "tls/server.crt";

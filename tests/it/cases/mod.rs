@@ -5,6 +5,7 @@
 mod file;
 mod judges;
 pub(crate) mod logins;
+mod page;
 mod run;
 
 use run::{census, play};
@@ -28,6 +29,23 @@ fn personyze_answers_every_row_of_its_document() {
 fn polyteia_answers_every_row_of_its_document() {
     play("polyteia.toml");
     play("polyteia-bodies.toml");
+}
+
+#[test]
+fn synerise_answers_every_row_of_its_document() {
+    play("synerise.toml");
+    play("synerise-logins.toml");
+}
+
+#[test]
+fn synerise_holds_keys_to_their_lists() {
+    play("synerise-events.toml");
+    play("synerise-attributes.toml");
+}
+
+#[test]
+fn synerise_keeps_profiles_to_themselves() {
+    play("synerise-profiles.toml");
 }
 
 #[test]

@@ -1,0 +1,90 @@
+//! The page about the presets says what holds each statement of the documents: what it names must
+//! be there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use super::file::CaseFile;
+
+const SYSTEMS: [&str; 4] = ["personyze", "polyteia", "synerise", "usetix"];
+
+/// What a page names: cases by their file, and functions of the tests.
+#[derive(Default)]
+struct Named {
+    cases: BTreeMap<String, BTreeSet<String>>,
+    functions: BTreeSet<String>,
+}
+
+/// Reads `` `file.toml` "case", "case" `` and `` `module::function` `` wherever they stand.
+fn read(page: &str) -> Named {
+    let mut named = Named::default();
+    let (mut rest, mut file) = (page, "");
+    while let Some(opened) = rest.split_once(['`', '"']) {
+        let quote = if rest.as_bytes()[opened.0.len()] == b'"' { '"' } else { '`' };
+        let (word, after) = opened.1.split_once(quote).expect("a closing quote");
+        if quote == '"' {
+            let case = word.split_whitespace().collect::<Vec<_>>().join(" ");
+            let cases = named.cases.get_mut(file);
+            cases.unwrap_or_else(|| panic!("`{case}` of which file?")).insert(case);
+        } else if word.ends_with(".toml") && !word.contains('/') {
+            named.cases.entry(word.to_owned()).or_default();
+            file = word;
+        } else if word.contains("::") {
+            named.functions.insert(word.to_owned());
+        }
+        rest = after;
+    }
+    named
+}
+
+fn page() -> Named {
+    read(include_str!("../../../deploy/presets/README.md"))
+}
+
+fn tests() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests")
+}
+
+#[test]
+fn every_case_that_the_page_names_is_played() {
+    let page = page();
+    assert!(page.cases.len() > SYSTEMS.len());
+    for (name, wanted) in &page.cases {
+        let there: BTreeSet<_> = CaseFile::read(name).cases.into_iter().map(|c| c.name).collect();
+        let missing: Vec<_> = wanted.difference(&there).collect();
+        assert!(missing.is_empty(), "{name} has no {missing:?}");
+    }
+}
+
+#[test]
+fn every_function_that_the_page_names_is_there() {
+    let functions = page().functions;
+    assert!(!functions.is_empty());
+    for path in functions {
+        let (module, name) = path.rsplit_once("::").unwrap();
+        let file = match module.strip_prefix("keys_cli::") {
+            Some(module) => tests().join("keys_cli").join(module),
+            None => tests().join("it").join(module),
+        };
+        let text = std::fs::read_to_string(file.with_extension("rs")).unwrap();
+        assert!(text.contains(&format!("#[test]\nfn {name}() {{")), "no test `{path}`");
+    }
+}
+
+#[test]
+fn the_page_names_every_file_of_cases_of_the_four_systems() {
+    let named = page().cases;
+    for entry in std::fs::read_dir(tests().join("cases")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let system = name.split(['-', '.']).next().unwrap();
+        assert!(!SYSTEMS.contains(&system) || named.contains_key(&name), "{name} is not named");
+    }
+}
+
+#[test]
+fn a_page_is_read_as_it_is_written() {
+    let named = read("`x = \"y\"` | `a.toml` \"one\", \"two\n words\"; `b::c`\n`p/k.toml`");
+    let cases: Vec<_> = named.cases["a.toml"].iter().map(String::as_str).collect();
+    assert_eq!((cases, named.cases.len()), (vec!["one", "two words"], 1));
+    assert_eq!(named.functions.first().map(String::as_str), Some("b::c"));
+}
