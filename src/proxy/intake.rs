@@ -33,25 +33,16 @@ impl Intake {
     /// first.
     pub(super) fn read(parts: &Parts, origin: &Origin, trusted: &[IpNet]) -> Self {
         let flaw = origin.input.as_ref().and_then(|input| input.take(origin.number()));
-        let mut intake = Self::of(parts, origin.peer, trusted, || flaw == Some(Flaw::Fragment));
-        if flaw == Some(Flaw::Malformed) {
-            intake.host = Err(Denial::MalformedRequest);
-        }
-        intake
+        Self::of(parts, origin.peer, trusted, flaw)
     }
 
-    /// Reads a request that came from a peer, by whatever way. `fragment` says whether its target
-    /// had one, which the HTTP library leaves away.
+    /// Reads a request that came from a peer, by whatever way; `flaw` is what is wrong with it that
+    /// its parts do not show.
     #[must_use]
-    pub fn of(
-        parts: &Parts,
-        peer: IpAddr,
-        trusted: &[IpNet],
-        fragment: impl FnOnce() -> bool,
-    ) -> Self {
+    pub fn of(parts: &Parts, peer: IpAddr, trusted: &[IpNet], flaw: Option<Flaw>) -> Self {
         let (client, hops) = client_address(peer, trusted, &parts.headers);
         let trusted_peer = trusted.iter().any(|network| network.contains(&peer));
-        Self { client, hops, trusted_peer, host: form(parts, fragment) }
+        Self { client, hops, trusted_peer, host: form(parts, flaw) }
     }
 
     /// The facts that a decision looks at.
@@ -78,12 +69,12 @@ impl Intake {
 }
 
 /// The host of a request that has exactly one reading.
-fn form(parts: &Parts, fragment: impl FnOnce() -> bool) -> Result<HeaderValue, Denial> {
-    if has_two_lengths(parts) {
+fn form(parts: &Parts, flaw: Option<Flaw>) -> Result<HeaderValue, Denial> {
+    if has_two_lengths(parts) || flaw == Some(Flaw::Malformed) {
         return Err(Denial::MalformedRequest);
     }
     let host = one_host(parts)?;
-    if fragment() { Err(Denial::AmbiguousPath) } else { Ok(host) }
+    if flaw == Some(Flaw::Fragment) { Err(Denial::AmbiguousPath) } else { Ok(host) }
 }
 
 /// Two lengths, even equal ones, are one too many.

@@ -43,6 +43,8 @@ use self::exchange::Exchange;
 use self::payload::Payload;
 use self::worker::Worker;
 
+pub use self::guard::Flaw;
+pub use self::guard::flaw;
 pub use self::intake::Intake;
 pub use self::listen::Bound;
 pub use self::listen::ListenError;

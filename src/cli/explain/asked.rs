@@ -26,6 +26,7 @@ use super::wire::Read;
 use crate::gate::Facts;
 use crate::gate::Transport;
 use crate::gate::normalize;
+use crate::proxy::Flaw;
 use crate::proxy::Intake;
 use crate::source::Problem;
 use crate::source::Problems;
@@ -48,9 +49,9 @@ impl Asked {
             }
             None => described(args, policy)?,
         };
-        let Read { parts, body, has_body, fragment } = read;
+        let Read { parts, body, has_body, flaw } = read;
         let peer = normalize(args.from);
-        let intake = Intake::of(&parts, peer, policy.world.trusted_proxies(), || fragment);
+        let intake = Intake::of(&parts, peer, policy.world.trusted_proxies(), flaw);
         let transport = if args.plain { Transport::Plain } else { Transport::Tls };
         Ok(Self { parts, body, intake, transport, has_body })
     }
@@ -74,7 +75,7 @@ fn described(args: &Args, policy: &Policy) -> Result<Read, Stop> {
         let problem = Problem::new("the path does not begin with `/`");
         return Err(Stop::Misused(problem.help("write a path like `/rest/users`").into()));
     }
-    let (mut parts, fragment) = wire::start(method, path).map_err(Stop::Misused)?;
+    let mut parts = wire::start(method, path).map_err(Stop::Misused)?;
     parts.version = Version::HTTP_11;
     for text in &args.header {
         let (name, value) = header(text, policy).map_err(Stop::Misused)?;
@@ -91,7 +92,8 @@ fn described(args: &Args, policy: &Policy) -> Result<Read, Stop> {
     if has_body {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
     }
-    Ok(Read { parts, body, has_body, fragment })
+    let flaw = path.contains('#').then_some(Flaw::Fragment);
+    Ok(Read { parts, body, has_body, flaw })
 }
 
 fn plain(text: &str) -> impl std::fmt::Display {

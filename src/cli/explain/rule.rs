@@ -30,6 +30,11 @@ pub(super) fn route(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
         let detail = format!("{} takes `{method}` of {}", named(route.path.as_str()), named(path));
         return Note::new(detail, matter.route_place(&["methods", "path"]));
     }
+    let tokens = matter.snapshot().tokens();
+    if tokens.is_some_and(|tokens| tokens.endpoints().any(|(_, own)| own == path)) {
+        let detail = format!("{} is keygate's own, and not for `{method}`", named(path));
+        return Note::new(detail, matter.sites.config(&["tokens"]));
+    }
     let routes = matter.snapshot().routes();
     let canonical = CanonicalPath::new(path).ok();
     let others = METHODS.iter().filter_map(|other| {

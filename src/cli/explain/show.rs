@@ -69,7 +69,7 @@ fn conclusion(report: &Report, colour: bool) -> String {
         (_, Some(answer)) => refusal(reason, answer, colour),
         (Outcome::Minted, None) => {
             let done = paint("minted", AnsiColor::Green, colour);
-            format!("{done}: answered with a token, which is not shown\n")
+            format!("{done}: answered by keygate itself, with what is not shown\n")
         }
         (Outcome::Shadow, None) => {
             let done = paint("forwarded", AnsiColor::Yellow, colour);

@@ -1,6 +1,8 @@
 //! A request as it stands on the wire (RFC 9112) → its parts and its body, or what is wrong with
 //! the text.
 
+use std::borrow::Cow;
+
 use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
@@ -12,6 +14,8 @@ use http::header::TRANSFER_ENCODING;
 use http::request::Parts;
 use zeroize::Zeroizing;
 
+use crate::proxy;
+use crate::proxy::Flaw;
 use crate::source::Problem;
 use crate::source::Problems;
 
@@ -23,12 +27,14 @@ pub(super) struct Read {
     pub(super) body: Zeroizing<Vec<u8>>,
     /// Whether a body was announced, be it empty.
     pub(super) has_body: bool,
-    /// Whether the target has a fragment, which no client should send.
-    pub(super) fragment: bool,
+    /// What is wrong with it that its parts do not show.
+    pub(super) flaw: Option<Flaw>,
 }
 
-/// Reads one whole request.
+/// Reads one whole request. What the proxy refuses for its form is read as far as it goes, to be
+/// refused.
 pub(super) fn read(bytes: &[u8]) -> Result<Read, Problems> {
+    let bytes = &*with_line_ends(bytes);
     let mut fields = [httparse::EMPTY_HEADER; MOST_FIELDS];
     let mut head = httparse::Request::new(&mut fields);
     let length = match head.parse(bytes) {
@@ -44,8 +50,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, Problems> {
             return Err(problem.help(help).into());
         }
     };
-    let (mut parts, fragment) =
-        start(head.method.unwrap_or_default(), head.path.unwrap_or_default())?;
+    let mut parts = start(head.method.unwrap_or_default(), head.path.unwrap_or_default())?;
     parts.version = if head.version == Some(0) { Version::HTTP_10 } else { Version::HTTP_11 };
     for field in head.headers.iter() {
         let name = HeaderName::from_bytes(field.name.as_bytes());
@@ -55,13 +60,32 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, Problems> {
             .ok_or_else(|| Problem::new(format!("`{}` is no header", field.name.escape_debug())))?;
         parts.headers.append(name, value);
     }
-    let rest = bytes.get(length..).unwrap_or_default();
-    let (body, has_body) = body(&parts, rest)?;
-    Ok(Read { parts, body, has_body, fragment })
+    let (head, rest) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
+    let flaw = proxy::flaw(head);
+    let (body, has_body) = match flaw {
+        Some(Flaw::Malformed) => (Zeroizing::new(rest.to_vec()), !rest.is_empty()),
+        Some(Flaw::Fragment) | None => body(&parts, rest)?,
+    };
+    Ok(Read { parts, body, has_body, flaw })
+}
+
+/// Editors end lines with a line feed alone. Where no line of the head ends otherwise, that is what
+/// is meant.
+fn with_line_ends(bytes: &[u8]) -> Cow<'_, [u8]> {
+    let end = bytes.windows(2).position(|pair| pair == b"\n\n");
+    let Some((head, body)) = end.and_then(|end| bytes.split_at_checked(end + 2)) else {
+        return Cow::Borrowed(bytes);
+    };
+    if head.contains(&b'\r') {
+        return Cow::Borrowed(bytes);
+    }
+    let lines = head.split_inclusive(|&byte| byte == b'\n');
+    let head = lines.flat_map(|line| [line.strip_suffix(b"\n").unwrap_or(line), b"\r\n"]);
+    Cow::Owned([&head.collect::<Vec<_>>().concat(), body].concat())
 }
 
 /// The parts of a method and a target.
-pub(super) fn start(method: &str, target: &str) -> Result<(Parts, bool), Problems> {
+pub(super) fn start(method: &str, target: &str) -> Result<Parts, Problems> {
     let shown = target.split('?').next().unwrap_or_default().escape_debug();
     let mut parts = Request::new(()).into_parts().0;
     parts.method = Method::from_bytes(method.as_bytes())
@@ -70,44 +94,33 @@ pub(super) fn start(method: &str, target: &str) -> Result<(Parts, bool), Problem
         Problem::new(format!("`{shown}` is no target of a request"))
             .help("write a path like `/rest/users`, with `%20` for a space")
     })?;
-    Ok((parts, target.contains('#')))
+    Ok(parts)
 }
 
 type Body = (Zeroizing<Vec<u8>>, bool);
 
-/// The body, framed as its headers say. Where they contradict each other it is taken as it is: the
-/// request is malformed whatever it holds.
+/// The body, framed as its head says.
 fn body(parts: &Parts, rest: &[u8]) -> Result<Body, Problems> {
-    let whole = || Zeroizing::new(rest.to_vec());
-    let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
-    let mut codings = parts.headers.get_all(TRANSFER_ENCODING).iter();
-    match (lengths.next(), lengths.next(), codings.next(), codings.next()) {
-        (None, _, None, _) if rest.is_empty() => Ok((whole(), false)),
-        (None, _, None, _) => {
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
+        let body = unchunk(rest).ok_or_else(|| {
+            Problem::new("the body is not chunked as `Transfer-Encoding` says")
+                .help("write `Content-Length` and the body as it is")
+        })?;
+        return Ok((body, true));
+    }
+    let length = parts.headers.get(CONTENT_LENGTH).and_then(|length| length.to_str().ok());
+    let bytes = rest.len();
+    match length.and_then(|length| length.parse::<usize>().ok()) {
+        Some(said) if said != bytes => {
+            let message = format!("the body has {bytes} bytes, and `Content-Length` says {said}");
+            let help = format!("write `Content-Length: {bytes}`, or the whole body");
+            Err(Problem::new(message).help(help).into())
+        }
+        None if bytes > 0 => {
             let problem = Problem::new("the request has a body and no `Content-Length`");
-            Err(problem.help(format!("add `Content-Length: {}`", rest.len())).into())
+            Err(problem.help(format!("add `Content-Length: {bytes}`")).into())
         }
-        (Some(length), None, None, _) => {
-            let said = length.to_str().ok().and_then(|text| text.parse::<usize>().ok());
-            match said {
-                Some(said) if said != rest.len() => {
-                    let bytes = rest.len();
-                    let message =
-                        format!("the body has {bytes} bytes, and `Content-Length` says {said}");
-                    let help = format!("write `Content-Length: {bytes}`, or the whole body");
-                    Err(Problem::new(message).help(help).into())
-                }
-                _ => Ok((whole(), !rest.is_empty())),
-            }
-        }
-        (None, _, Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => {
-            let body = unchunk(rest).ok_or_else(|| {
-                Problem::new("the body is not chunked as `Transfer-Encoding` says")
-                    .help("write `Content-Length` and the body as it is")
-            })?;
-            Ok((body, true))
-        }
-        _ => Ok((whole(), true)),
+        Some(_) | None => Ok((Zeroizing::new(rest.to_vec()), bytes > 0)),
     }
 }
 
@@ -146,14 +159,14 @@ mod tests {
         let read = read(text.as_bytes()).unwrap();
         assert_eq!((read.parts.method.as_str(), read.parts.uri.path()), ("POST", "/a"));
         assert_eq!(read.parts.headers.get_all("a").iter().count(), 2);
-        assert_eq!((&**read.body, read.has_body, read.fragment), (&b"abc"[..], true, false));
+        assert_eq!((&**read.body, read.has_body, read.flaw), (&b"abc"[..], true, None));
     }
 
     #[test]
     fn lines_may_end_as_editors_write_them() {
         let read = read(b"GET /a#b HTTP/1.0\nHost: x\n\n").unwrap();
         assert_eq!((read.parts.version, read.has_body), (Version::HTTP_10, false));
-        assert!(read.fragment);
+        assert_eq!(read.flaw, Some(Flaw::Fragment));
     }
 
     #[test]
@@ -187,8 +200,15 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_two_lengths_is_left_to_be_judged() {
-        let text = "POST / HTTP/1.1\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc";
-        assert!(read(text.as_bytes()).unwrap().has_body);
+    fn what_has_two_readings_is_left_to_be_judged() {
+        for fields in [
+            "Content-Length: 2\r\nContent-Length: 3\r\n",
+            "Content_Length: 3\r\n",
+            "Transfer-Encoding: gzip\r\n",
+            "A: 1\nContent-Length: 3\r\n",
+        ] {
+            let text = format!("POST / HTTP/1.1\r\n{fields}\r\nabc");
+            assert_eq!(read(text.as_bytes()).unwrap().flaw, Some(Flaw::Malformed), "{fields}");
+        }
     }
 }

@@ -39,7 +39,7 @@ struct Found {
 
 /// What is wrong with a request although the library did not notice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Flaw {
+pub enum Flaw {
     /// The head, or the framing that it announces, has more than one reading.
     Malformed,
     /// The target has a fragment, which the library has cut off.
@@ -66,6 +66,18 @@ impl Input {
     /// Only ever touched by the connection's own thread, so nobody waits.
     fn found(&self) -> MutexGuard<'_, Found> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is wrong with a head, up to and with the empty line that ends it, as it would be found when
+/// it came.
+#[must_use]
+pub fn flaw(head: &[u8]) -> Option<Flaw> {
+    let mut fragments = Vec::new();
+    let fed = Framer::default().feed(head, &mut fragments);
+    match fed == (Fed { pass: head.len(), ended: None }) {
+        true => (!fragments.is_empty()).then_some(Flaw::Fragment),
+        false => Some(Flaw::Malformed),
     }
 }
 

@@ -14,7 +14,7 @@ use keygate::config;
 use keygate::gate::{Denial, Endpoint, Step, Transport as Way, decide};
 use keygate::live::World;
 use keygate::observe::Metrics;
-use keygate::proxy::Intake;
+use keygate::proxy::{Intake, flaw};
 use serde_json::Value;
 
 use super::file::{Case, Expect, Transport};
@@ -112,8 +112,7 @@ impl Gate {
         }
         let (world, body) = (&self.0, &bytes[length..]);
         let peer = IpAddr::from(Ipv4Addr::LOCALHOST);
-        let fragment = || target.contains('#');
-        let intake = Intake::of(&parts, peer, world.trusted_proxies(), fragment);
+        let intake = Intake::of(&parts, peer, world.trusted_proxies(), flaw(&bytes[..length]));
         let way = if is_plain(case) { Way::Plain } else { Way::Tls };
         let facts = intake.facts(&parts, way, !body.is_empty());
         let (snapshot, now) = (world.snapshot(), keygate::clock::now());
