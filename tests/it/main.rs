@@ -12,6 +12,8 @@ mod admin;
 #[cfg(test)]
 mod bodies;
 #[cfg(test)]
+mod bytes;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod check;
