@@ -22,6 +22,8 @@ fn clients() -> PathBuf {
 struct Stage {
     origin: Origin,
     sidecar: Sidecar,
+    /// What the scripts are told beside the key.
+    told: &'static [(&'static str, &'static str)],
 }
 
 impl Stage {
@@ -29,7 +31,7 @@ impl Stage {
         let origin = Origin::echo();
         let setup = Setup::before(&origin).config(config).file("ca.pem", TRUSTED.pem());
         let sidecar = Sidecar::start(&setup);
-        Self { origin, sidecar }
+        Self { origin, sidecar, told: &[] }
     }
 
     /// With a preset as it is written by `keygate init`.
@@ -39,7 +41,7 @@ impl Stage {
         let origin = Origin::echo();
         let setup = Setup::whole(&config, &origin).keys(keys).file("ca.pem", TRUSTED.pem());
         let sidecar = Sidecar::start(&setup);
-        Self { origin, sidecar }
+        Self { origin, sidecar, told: &[] }
     }
 
     /// Runs a program with what the clients need in its environment; what it printed.
@@ -52,6 +54,7 @@ impl Stage {
             .env("BASE", format!("localhost:{port}"))
             .env("PLAIN", format!("localhost:{plain}"))
             .env("KEY", key)
+            .envs(self.told.iter().copied())
             .env("CA", self.sidecar.path("ca.pem"))
             .env("NODE_EXTRA_CA_CERTS", self.sidecar.path("ca.pem"))
             .env("REQUESTS_CA_BUNDLE", self.sidecar.path("ca.pem"))
@@ -151,5 +154,57 @@ fn python_requests_with_a_command_in_the_body() {
     let said = "acme\n403 missing_permission\n400 invalid_body\n";
     let stage = polyteia();
     assert_eq!(stage.run(&python(), "polyteia-requests.py", WRITE), said);
+    assert_eq!(stage.origin.count(), 1);
+}
+
+const GUID: &str = "0f1e2d3c-4b5a-6978-8796-a5b4c3d2e1f0";
+const APP: &str = "acme-profile-key-0123456789abcdef";
+const SALT: &str = "three-grains-of-it";
+
+/// A workspace with a key for everything, and one for the profiles of its application.
+fn synerise() -> Stage {
+    let app = "kind = \"profile\"\nsimple_auth.salt = \"three-grains-of-it\"\n\
+               events.deny = [\"points.add\"]\nattributes.allow = [\"firstName\"]";
+    let keys = [
+        account(GUID, ""),
+        key("workspace-key", GUID, WRITE, "basic = true"),
+        key("profile-key", GUID, APP, app),
+    ];
+    let told = &[("ACCOUNT", GUID), ("APP", APP), ("SALT", SALT)];
+    Stage { told, ..Stage::preset("synerise", keys.concat()) }
+}
+
+#[test]
+fn curl_with_keys_that_are_exchanged_for_tokens() {
+    let stage = synerise();
+    let workspace = "200\n200\n200\n401\n401\n";
+    let profile = "profile\n401\n200\n403\n403\n200\n403\n200\n403\n";
+    assert_eq!(stage.run("sh", "synerise-curl.sh", WRITE), format!("{workspace}{profile}"));
+    let seen = stage.origin.requests();
+    assert_eq!(seen.len(), 6);
+    for request in &seen {
+        assert_eq!(request.value("x-account-id"), Some(GUID));
+        assert!(!request.has("authorization"));
+    }
+    let profiles: Vec<_> = seen.iter().map(|seen| seen.value("x-profile-id")).collect();
+    assert_eq!(profiles, [[None; 3], [Some("anna@example.com"); 3]].concat());
+}
+
+#[test]
+fn python_requests_with_a_workspaces_token() {
+    let stage = synerise();
+    let workspace = format!("{GUID} workspace\n").repeat(3);
+    let refused = "400 invalid_body\n".repeat(2);
+    let said = stage.run(&python(), "synerise-requests.py", WRITE);
+    assert_eq!(said, format!("{workspace}{refused}"));
+    assert_eq!(stage.origin.count(), 3);
+}
+
+#[test]
+fn node_fetch_with_a_profiles_token() {
+    let stage = synerise();
+    let said =
+        "u%201 7 %C5%BC%C3%B3%C5%82w@example.com\n403 wrong_profile\n403 event_not_allowed\n";
+    assert_eq!(stage.run("node", "synerise-fetch.mjs", WRITE), said);
     assert_eq!(stage.origin.count(), 1);
 }
