@@ -119,6 +119,7 @@ impl Reloader {
             let settings = settings.join(", ");
             tracing::warn!(settings, "changed, but in force only after a restart");
         }
+        tell_of_signing_keys(&self.config, &config);
         let changes = Changes::between(live.world().snapshot(), next.snapshot());
         let generation = next.generation();
         self.config = config;
@@ -174,6 +175,18 @@ impl Pass {
             false => (Fingerprint::of(&watched), fingerprint::contents(&watched)),
         };
         Self { config: loaded.config, keyring, problems, watched, fingerprint, contents }
+    }
+}
+
+/// Whoever changes signing keys wants to see that it was seen.
+fn tell_of_signing_keys(old: &Config, new: &Config) {
+    let kids = |config: &Config| {
+        let kids = config.tokens.iter().flat_map(|tokens| tokens.kids());
+        kids.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (old, new) = (kids(old), kids(new));
+    if old != new {
+        tracing::info!(signing = new.first(), kids = new.join(" "), "signing keys changed");
     }
 }
 

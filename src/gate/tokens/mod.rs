@@ -76,7 +76,7 @@ struct Place {
     endpoint: Endpoint,
     /// As it stands in the file.
     path: Box<str>,
-    /// As it is compared: an escape never decodes to `/`.
+    /// As it is compared: an encoded `/` is kept apart from a separator in it.
     decoded: Box<str>,
 }
 
@@ -102,6 +102,11 @@ impl Tokens {
         let endpoints = endpoints.into_iter().filter_map(place).collect();
         let parties = Parties { issuer, audience };
         Self { signer, verifiers, lifetime, max_age, parties, endpoints, jwks }
+    }
+
+    /// The public ids of the keys: the one that signs, then those that only verify.
+    pub fn kids(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&self.signer).chain(&self.verifiers).map(|key| key.kid())
     }
 
     /// The paths that are answered here, as they stand in the file.

@@ -172,8 +172,14 @@ fn our_paths_take_their_own_methods_only_and_no_route_has_them() {
     }
     assert_eq!(sidecar.refusals("no_route"), 56);
     for path in [LOGIN, REFRESH, JWKS] {
-        for other in [format!("{path}/"), path.replacen("/u", "/U", 1) + "x", format!("{path};a")] {
+        for other in [format!("{path}/"), path.replacen("/u", "/U", 1) + "x"] {
             sidecar.get(&other, &[]).refused(401, "no_credential");
+        }
+        // Some servers would take these for ours.
+        let (first, rest) = path.rsplit_once('/').unwrap();
+        for other in [format!("{path};a"), format!("{first}%2F{rest}"), format!("{first};x/{rest}")]
+        {
+            sidecar.get(&other, &[&bearer(&token)]).refused(400, "ambiguous_path");
         }
     }
     let encoded = LOGIN.replace("login", "%6Cogin");

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use super::*;
 use crate::actors::eventually;
+use crate::actors::log::Line;
 use crate::actors::pki::TRUSTED;
 use crate::cases::logins::signing_key;
 
@@ -172,8 +173,13 @@ fn signing_keys_are_changed_while_running_and_no_token_is_lost() {
         sidecar.replace("keygate.toml", text.replace(line, &format!("signing_key = {list}")));
         sidecar.reloaded(generation);
     };
+    let mark = sidecar.log.mark();
     config("[\"new.pem\", \"tokens.pem\"]");
     let after = login(&sidecar, SERVER);
+    let changed = |line: &Line| line.message() == "signing keys changed";
+    let line = sidecar.logged(mark, "the new signing key", changed);
+    assert_eq!(line.texts("signing"), [part(&after, 0)["kid"].as_str().unwrap()]);
+    assert_eq!(line.texts("kids").len(), 2);
     assert_ne!(part(&before, 0)["kid"], part(&after, 0)["kid"]);
     let jwks = sidecar.get(JWKS, &[]).json();
     let kids: Vec<_> = jwks["keys"].as_array().unwrap().iter().map(|key| &key["kid"]).collect();
