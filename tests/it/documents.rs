@@ -150,6 +150,25 @@ fn curl_with_a_command_in_the_body() {
 }
 
 #[test]
+fn an_accounts_permissions_are_those_of_its_keys_at_every_moment() {
+    let stage = polyteia();
+    let mut client = stage.sidecar.client();
+    let bearer = format!("Authorization: Bearer {OTHER}");
+    let fields = [bearer.as_str(), "Content-Type: application/json"];
+    let body = br#"{"command": "create_dataset"}"#;
+    client.post("/api", &fields, body).refused(403, "missing_permission");
+    let generation = stage.sidecar.generation();
+    let nothing = "permissions = []";
+    let keys = stage.sidecar.read("keys.toml");
+    stage.sidecar.replace("keys.toml", keys.replace(nothing, "permissions = [\"create_*\"]"));
+    let generation = stage.sidecar.reloaded(generation);
+    client.post("/api", &fields, body).ok();
+    stage.sidecar.replace("keys.toml", keys);
+    stage.sidecar.reloaded(generation);
+    client.post("/api", &fields, body).refused(403, "missing_permission");
+}
+
+#[test]
 fn python_requests_with_a_command_in_the_body() {
     let said = "acme\n403 missing_permission\n400 invalid_body\n";
     let stage = polyteia();
