@@ -81,7 +81,7 @@ pub(super) fn read(
     };
     let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    server.ticketer = tickets::shared(trust.as_deref())?;
+    server.ticketer = tickets::shared(trust.as_deref());
     Some(Tls { server: Arc::new(server), not_after })
 }
 
