@@ -40,7 +40,7 @@ fn steps(page: &str) -> Vec<Step> {
             let step =
                 steps.last_mut().unwrap_or_else(|| panic!("line {}: no command", number + 1));
             match step.command.strip_suffix('\\') {
-                Some(begun) => step.command = format!("{begun}\n{line}"),
+                Some(begun) => step.command = format!("{begun}\\\n{line}"),
                 None => step.shown.push(line.to_owned()),
             }
         }
@@ -181,10 +181,26 @@ fn the_readme_does_what_it_says() {
 }
 
 #[test]
+fn the_configuration_on_the_page_is_taken() {
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
+    let blocks: Vec<_> = page.split("```toml\n").skip(1).collect();
+    assert!(!blocks.is_empty());
+    for block in blocks {
+        let session = Session::new();
+        session.run("keygate init --preset minimal --self-signed .");
+        session.run("keygate tokens keygen --out tokens.pem");
+        let path = session.directory.path().join("keygate.toml");
+        let (block, _) = block.split_once("```").unwrap();
+        fs::write(&path, fs::read_to_string(&path).unwrap() + block).unwrap();
+        session.run("keygate check");
+    }
+}
+
+#[test]
 fn a_transcript_that_does_not_hold_is_noticed() {
     let page = "```console\n$ a \\\n  b\none …\n…\nlast\n```\n```\n$ not this\n```\n";
     let [step] = &steps(page)[..] else { panic!("one command") };
-    assert_eq!(step.command, "a \n  b");
+    assert_eq!(step.command, "a \\\n  b");
     for (printed, same) in [
         ("one 1\nlast", true),
         ("one 1\ntwo\nthree\nlast", true),
