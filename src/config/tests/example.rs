@@ -96,13 +96,18 @@ fn every_preset_loads_without_a_word_and_holds_no_key() {
     let mut seen = 0;
     for entry in fs::read_dir(&presets).unwrap() {
         let preset = entry.unwrap().path();
+        if !preset.is_dir() {
+            continue;
+        }
         let stage = stage();
         for name in ["keygate.toml", "keys.toml"] {
             super::write(&stage.path().join(name), fs::read(preset.join(name)).unwrap());
         }
         let loaded = load(&stage.path().join("keygate.toml"), &[], now());
-        let told = loaded.problems.render(false);
-        assert_eq!(told, "", "{}", preset.display());
+        let mut told = loaded.problems.lines();
+        // No key is shipped, so a preset that mints tokens begins with one in memory, and says so.
+        told.retain(|line| !line.contains("without a `signing_key`"));
+        assert_eq!(told, Vec::<String>::new(), "{}", preset.display());
         let keyring = load_keys(&loaded.config.unwrap().keys, None);
         assert_eq!(keyring.problems.render(false), "", "{}", preset.display());
         assert_eq!(keyring.keys.unwrap().table.keys().len(), 0);
