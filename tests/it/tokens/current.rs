@@ -198,7 +198,7 @@ fn addresses_are_asked_of_tokens_at_each_request() {
 #[test]
 fn a_stream_that_a_token_opened_ends_with_its_key_and_not_with_the_token() {
     let origin = Origin::tcp(scripts::events);
-    let setup = signed(&origin).set("tokens.lifetime=2s");
+    let setup = signed(&origin).set("tokens.lifetime=4s");
     let sidecar = Sidecar::start(&setup);
     let token = login(&sidecar, SERVER);
     let mut client = sidecar.client();

@@ -280,6 +280,13 @@ fn a_body_that_is_too_large_is_not_read() {
     let answer = client.response("POST");
     answer.refused(413, "body_too_large");
     assert!(client.closed());
+    // Over HTTP/2 it costs its own stream, and nobody else's.
+    let http2 = sidecar.http2();
+    for _ in 0..5 {
+        let answer = http2.request("POST", LOGIN, &[], &[b'x'; 20_000]);
+        answer.refused(413, "body_too_large");
+    }
+    token_of(&http2.request("POST", LOGIN, &[], sized(16 << 10).as_bytes()));
     assert_eq!(origin.only().target, "/next");
 }
 
