@@ -320,8 +320,11 @@ fn nothing_is_let_in_by_default() {
 #[test]
 fn presets_come_without_keys() {
     let presets = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/presets");
-    for preset in std::fs::read_dir(presets).unwrap() {
-        let keys = preset.unwrap().path().join("keys.toml");
+    let paths = std::fs::read_dir(presets).unwrap().map(|preset| preset.unwrap().path());
+    let presets: Vec<_> = paths.filter(|path| path.is_dir()).collect();
+    assert_eq!(presets.len(), 5, "{presets:?}");
+    for preset in presets {
+        let keys = preset.join("keys.toml");
         let table: toml::Table = std::fs::read_to_string(&keys).unwrap().parse().unwrap();
         assert!(table.is_empty(), "{}: {table:?}", keys.display());
     }

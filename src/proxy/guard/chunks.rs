@@ -129,7 +129,7 @@ mod tests {
             ("0\r\n\r\nGET /", 5),
             ("3\r\nabc\r\n0\r\n\r\n", 13),
             ("a\r\n0\r\n\r\n67890\r\n000\r\n\r\n", 22),
-            ("1;a=\"b;\"\t;c\r\na\r\n0;d\r\n\r\nrest", 24),
+            ("1;a=\"b;\"\t;c\r\na\r\n0;d\r\n\r\nrest", 23),
             ("1\r\na\r\n0\r\nA: b\r\nC: d\r\n\r\nrest", 23),
         ] {
             assert_eq!(whole(body.as_bytes()), Ok((length, true)), "{body:?}");
