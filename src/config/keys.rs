@@ -2,8 +2,11 @@
 
 use std::path::PathBuf;
 
+use jiff::SignedDuration;
+
 use super::reading::as_path;
 use super::reading::choice;
+use super::reading::duration;
 use super::reading::path;
 use crate::gate::KeyPattern;
 use crate::keys::Access;
@@ -24,6 +27,8 @@ pub struct Keys {
     pub prefix: KeyPrefix,
     /// Of a key that does not say.
     pub default_access: Access,
+    /// How old a key may become before it is due to be changed.
+    pub rotate_after: Option<SignedDuration>,
     /// The secret of HMAC-SHA-256 digests.
     pub pepper_file: Option<PathBuf>,
 }
@@ -38,6 +43,7 @@ impl Keys {
             pattern: KeyPattern::new(KeyPattern::DEFAULT).ok()?,
             prefix: KeyPrefix::new("kg")?,
             default_access: Access::Read,
+            rotate_after: None,
             pepper_file: None,
         })
     }
@@ -53,12 +59,14 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Keys> {
     let prefix = prefix(&mut section);
     let choices = [("read", Access::Read), ("write", Access::Write)];
     let access = choice(&mut section, "default_access", &choices);
+    let rotate_after = duration(&mut section, "rotate_after");
     let pepper_file = path(&mut section, "pepper_file").map(|at| at.value);
     let mut keys = Keys::defaults(files)?;
     keys.revocations = revocations;
     keys.pattern = pattern.unwrap_or(keys.pattern);
     keys.prefix = prefix.unwrap_or(keys.prefix);
     keys.default_access = access.unwrap_or(keys.default_access);
+    keys.rotate_after = rotate_after.and_then(|age| SignedDuration::try_from(age).ok());
     keys.pepper_file = pepper_file;
     Some(keys)
 }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use jiff::SignedDuration;
 use jiff::Timestamp;
 use thiserror::Error;
 
@@ -244,6 +245,14 @@ pub struct KeyRecord {
     pub status: KeyStatus,
     /// Where it stands.
     pub origin: Origin,
+}
+
+impl KeyRecord {
+    /// Whether it was made longer ago than that, or nobody knows when.
+    #[must_use]
+    pub fn is_older(&self, age: SignedDuration, now: Timestamp) -> bool {
+        self.created.is_none_or(|created| now.duration_since(created) > age)
+    }
 }
 
 /// One account: the tenant that keys belong to.

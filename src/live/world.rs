@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use ipnet::IpNet;
+use jiff::SignedDuration;
 use jiff::Timestamp;
 use rustls::ServerConfig;
 
@@ -31,6 +32,7 @@ pub struct World {
     certificate_expiry: Option<Timestamp>,
     trusted_proxies: Vec<IpNet>,
     body_memory: usize,
+    rotate_after: Option<SignedDuration>,
     routes: Vec<RouteId>,
     endpoints: Vec<(Endpoint, RouteId)>,
 }
@@ -71,6 +73,7 @@ impl World {
             certificate_expiry: config.tls.as_ref().map(|tls| tls.not_after),
             trusted_proxies: config.listen.trusted_proxies.clone(),
             body_memory: config.body_memory,
+            rotate_after: config.keys.rotate_after,
             routes: routes.map(|route| metrics.route(route.path.as_str())).collect(),
             endpoints: endpoints.map(|(it, path)| (it, metrics.route(path))).collect(),
         }
@@ -90,6 +93,7 @@ impl World {
             certificate_expiry: self.certificate_expiry,
             trusted_proxies: self.trusted_proxies.clone(),
             body_memory: self.body_memory,
+            rotate_after: self.rotate_after,
             routes: self.routes.clone(),
             endpoints: self.endpoints.clone(),
         }
@@ -179,7 +183,11 @@ impl World {
                 KeyStatus::Active { .. } if self.snapshot.is_revoked(index) => &mut counts.revoked,
                 KeyStatus::Active { until: Some(until) } if now >= until => &mut counts.expired,
                 KeyStatus::Active { .. } if disabled => &mut counts.disabled,
-                KeyStatus::Active { .. } => &mut counts.active,
+                KeyStatus::Active { .. } => {
+                    let due = self.rotate_after.is_some_and(|age| record.is_older(age, now));
+                    counts.due += u64::from(due);
+                    &mut counts.active
+                }
             };
             *state += 1;
         }

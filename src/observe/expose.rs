@@ -163,6 +163,11 @@ impl Sum {
         }
         let gauges = [
             (
+                "keygate_keys_due",
+                "Active keys that are older than keys.rotate_after",
+                &process.keys_due,
+            ),
+            (
                 "keygate_last_reload_successful",
                 "Whether the files, when they were last read, loaded",
                 &process.last_reload_successful,

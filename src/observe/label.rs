@@ -97,6 +97,8 @@ pub struct KeyCounts {
     pub revoked: u64,
     /// Its account is disabled.
     pub disabled: u64,
+    /// Of those that can be used now: older than keys are to become.
+    pub due: u64,
 }
 
 /// Every route's label, at the position of its id.

@@ -20,6 +20,7 @@ use super::record::{Record, slot};
 #[derive(Debug, Default)]
 pub(super) struct ProcessCells {
     pub(super) keys: [AtomicU64; 4],
+    pub(super) keys_due: AtomicU64,
     pub(super) generation: AtomicU64,
     pub(super) reloads: [AtomicU64; 2],
     pub(super) last_reload_successful: AtomicU64,
@@ -87,6 +88,7 @@ impl Metrics {
         for (cell, count) in process.keys.iter().zip(counts) {
             cell.store(count, Relaxed);
         }
+        process.keys_due.store(keys.due, Relaxed);
     }
 
     /// The files were read, at start or later, and did or did not load.
@@ -262,6 +264,7 @@ mod tests {
             "keygate_upstream_errors_total{kind=\"connect\"} 0",
             "keygate_keys{state=\"active\"} 2",
             "keygate_keys{state=\"revoked\"} 1",
+            "keygate_keys_due 0",
             "keygate_reloads_total{result=\"success\"} 1",
             "keygate_reloads_total{result=\"failure\"} 0",
             "keygate_last_reload_successful 1",

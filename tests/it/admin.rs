@@ -3,7 +3,7 @@
 use crate::actors::client::bearer;
 use crate::actors::eventually;
 use crate::actors::origin::Origin;
-use crate::actors::setup::{READ, Setup, WRITE};
+use crate::actors::setup::{READ, Setup, WRITE, account, key};
 use crate::actors::sidecar::Sidecar;
 
 #[test]
@@ -38,6 +38,23 @@ fn two_processes_with_the_same_files_show_the_same_digest() {
         .file("server.crt", identity.certificate.as_bytes())
         .file("server.key", identity.key.as_bytes());
     assert_eq!(digest(&setup), digest(&setup));
+}
+
+#[test]
+fn keys_that_are_due_are_counted() {
+    let made = |id: &str, more: &str| key(id, "acme", &format!("{id}-0123456789abcdef"), more);
+    let keys = [
+        account("acme", ""),
+        made("old", "created = 2020-01-01T00:00:00Z"),
+        made("undated", ""),
+        made("new", "created = 2999-01-01T00:00:00Z"),
+        made("old-and-gone", "created = 2020-01-01T00:00:00Z\nrevoked = 2021-01-01T00:00:00Z"),
+    ];
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin).keys(keys.concat());
+    let due = |setup: &Setup| Sidecar::start(setup).metric("keygate_keys_due", &[]);
+    assert_eq!(due(&setup), 0.0);
+    assert_eq!(due(&setup.config("[keys]\nrotate_after = \"180d\"")), 2.0);
 }
 
 #[test]

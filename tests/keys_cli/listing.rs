@@ -88,6 +88,17 @@ fn keys_are_found_by_account_and_age() {
 }
 
 #[test]
+fn keys_that_are_due_are_those_that_are_older_than_configured() {
+    let home = Home::with(FILE);
+    let error = home.keys(&["list", "--due"]).refused();
+    assert!(error.contains("how old a key may become"), "{error}");
+    assert!(error.contains("rotate_after"), "{error}");
+    home.write("keygate.toml", "[keys]\nrotate_after = \"180d\"\n");
+    assert_eq!(ids(&home, &["--due"]), ["key_old"]);
+    assert!(ids(&home, &["--account", "beta", "--due"]).is_empty());
+}
+
+#[test]
 fn last_use_is_not_pretended_to_be_known() {
     let said = Home::with(FILE).keys(&["list", "--unused-for", "90d"]);
     assert_eq!(said.code, 2);

@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::view::State;
 use super::view::View;
 use crate::cli::print;
 use crate::cli::ring::Place;
@@ -28,6 +29,9 @@ pub(crate) struct Args {
     /// Only those that were made longer ago than this, or of which nobody knows when: `180d`
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     older_than: Option<SignedDuration>,
+    /// Only those that are active and older than the configuration's `keys.rotate_after`
+    #[arg(long)]
+    due: bool,
     /// Only those that were last used longer ago than this (no record of last use is kept yet)
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     unused_for: Option<SignedDuration>,
@@ -49,12 +53,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     if let Some(account) = &args.account {
         let _ = ring.require_account(account)?;
     }
+    let due = match (args.due, ring.keys.rotate_after) {
+        (true, None) => return Err(nothing_is_due().into()),
+        (true, age) => age,
+        (false, _) => None,
+    };
     let now = clock::now();
     let views: Vec<_> = ring
         .keys()
         .filter(|record| args.account.as_ref().is_none_or(|account| record.account == *account))
-        .filter(|record| args.older_than.is_none_or(|age| is_older(record, age, now)))
+        .filter(|record| args.older_than.is_none_or(|age| record.is_older(age, now)))
         .map(|record| (record, View::new(&ring, record, now)))
+        .filter(|(record, view)| {
+            due.is_none_or(|age| view.state() == State::Active && record.is_older(age, now))
+        })
         .collect();
     let printed = if args.json {
         print::json(&views.iter().map(|(_, view)| Value::Object(view.json())).collect())
@@ -72,8 +84,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     Ok(if ring.problems.fatal() { print::refuse_all(&ring.problems) } else { printed })
 }
 
-fn is_older(record: &KeyRecord, age: SignedDuration, now: Timestamp) -> bool {
-    record.created.is_none_or(|created| now.duration_since(created) > age)
+fn nothing_is_due() -> Problem {
+    let problem = Problem::new("the configuration does not say how old a key may become");
+    problem.help("set `rotate_after = \"180d\"` in `[keys]`, or write `--older-than 180d`")
 }
 
 fn row(record: &KeyRecord, view: &View<'_>) -> [Cell; 9] {
