@@ -40,19 +40,18 @@ pub(super) fn key(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
 }
 
 fn unknown(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
-    let files = || matter.sites.config(&["keys", "files"]);
+    let files = || matter.sites.rule("keys", "files");
     match denial {
         Some(Denial::UnknownKey) => {
             Note::new("no record has the digest of what is presented", files())
         }
         Some(Denial::MalformedKey) => {
-            let place = matter.sites.config(&["keys", "pattern"]);
-            let place = place.or_else(|| matter.sites.config(&["keys"]));
+            let place = matter.sites.rule("keys", "pattern");
             Note::new("what is presented breaks `keys.pattern`, or its checksum", place)
         }
         Some(Denial::InvalidToken) => {
             let detail = "what is presented is no token of ours that lives, or its key is gone";
-            Note::new(detail, matter.sites.config(&["tokens"]))
+            Note::new(detail, matter.sites.rule("tokens", "signing_key"))
         }
         _ => message::login(matter, denial),
     }

@@ -13,7 +13,7 @@ pub(super) fn transport(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     if matter.asked.transport == Transport::Tls {
         return Note::new("it came by TLS", None);
     }
-    let place = matter.sites.config(&["listen", "http_accepts"]);
+    let place = matter.sites.rule("listen", "http_accepts");
     let detail = match (matter.snapshot().http_accepts(), denial) {
         (HttpAccepts::Nothing, _) => "it came in clear, and nothing is accepted in clear",
         (HttpAccepts::Everything, _) => "it came in clear, and everything is accepted in clear",
@@ -67,8 +67,7 @@ pub(super) fn credential_form(matter: &Matter<'_>, denial: Option<Denial>) -> No
             (detail, "basic")
         }
     };
-    let section = matter.sites.config(&["credentials"]);
-    Note::new(detail, matter.sites.config(&["credentials", field]).or(section))
+    Note::new(detail, matter.sites.rule("credentials", field))
 }
 
 /// What a credential may come in.
@@ -98,5 +97,6 @@ pub(super) fn login(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
         }
         Some(denial) => denial.sentence().to_lowercase(),
     };
-    Note::new(detail, matter.key_place(&["simple_auth"]))
+    let place = matter.key_place(&["simple_auth"]);
+    Note::new(detail, place.or_else(|| matter.endpoint_place()))
 }

@@ -51,7 +51,7 @@ fn ours(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
         Some(denial) => denial.sentence().to_lowercase(),
         None => String::new(),
     };
-    Note::new(detail, matter.sites.config(&["tokens"]))
+    Note::new(detail, matter.endpoint_place())
 }
 
 fn wrong_type(matter: &Matter<'_>, rules: &BodyRules) -> String {

@@ -1,10 +1,12 @@
 //! Where the rules stand: the configuration's and the key files' places, by what they are about.
 
 use std::cell::OnceCell;
+use std::sync::Arc;
 
 use super::load::Policy;
 use crate::config::Place;
 use crate::config::Places;
+use crate::gate::Endpoint;
 use crate::gate::RouteIndex;
 use crate::keys::Account;
 use crate::keys::KeyRecord;
@@ -13,6 +15,7 @@ use crate::source::Source;
 
 /// All places; a key file is read again only when something of it is wanted.
 pub(super) struct Sites<'p> {
+    name: Arc<str>,
     config: Places<'p>,
     key_files: Vec<(&'p Source, OnceCell<Places<'p>>)>,
 }
@@ -20,7 +23,27 @@ pub(super) struct Sites<'p> {
 impl<'p> Sites<'p> {
     pub(super) fn of(policy: &'p Policy) -> Self {
         let key_files = policy.key_files.iter().map(|source| (source, OnceCell::new()));
-        Self { config: Places::of(&policy.source), key_files: key_files.collect() }
+        let (name, config) = (Arc::clone(&policy.source.name), Places::of(&policy.source));
+        Self { name, config, key_files: key_files.collect() }
+    }
+
+    /// What the configuration says of something, or where it would: the field, else its section,
+    /// else the file as a whole.
+    pub(super) fn rule(&self, section: &str, field: &str) -> Option<Place> {
+        let whole = || Place { file: Arc::clone(&self.name), line: None };
+        let field = self.config.field(&[section, field]);
+        Some(field.or_else(|| self.config.field(&[section])).unwrap_or_else(whole))
+    }
+
+    /// Where the path of an endpoint of ours is said.
+    pub(super) fn endpoint(&self, endpoint: Endpoint) -> Option<Place> {
+        let field = match endpoint {
+            Endpoint::Login => "login",
+            Endpoint::LoginSimple => "login_simple",
+            Endpoint::Refresh => "refresh",
+            Endpoint::Jwks => "jwks",
+        };
+        self.rule("tokens", field)
     }
 
     /// A field of the configuration.

@@ -31,9 +31,9 @@ pub(super) fn route(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
         return Note::new(detail, matter.route_place(&["methods", "path"]));
     }
     let tokens = matter.snapshot().tokens();
-    if tokens.is_some_and(|tokens| tokens.endpoints().any(|(_, own)| own == path)) {
+    if let Some((own, _)) = tokens.and_then(|own| own.endpoints().find(|(_, at)| *at == path)) {
         let detail = format!("{} is keygate's own, and not for `{method}`", named(path));
-        return Note::new(detail, matter.sites.config(&["tokens"]));
+        return Note::new(detail, matter.sites.endpoint(own));
     }
     let routes = matter.snapshot().routes();
     let canonical = CanonicalPath::new(path).ok();
@@ -51,7 +51,7 @@ pub(super) fn route(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
         }
         None => Note::new(
             format!("no route has a path that {} fits", named(path)),
-            matter.sites.config(&["routes", "unmatched"]),
+            matter.sites.rule("routes", "unmatched"),
         ),
     }
 }
@@ -100,7 +100,9 @@ pub(super) fn kind(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
         }
         (None, _) => format!("this path is not for a {own} key"),
     };
-    Note::new(detail, matter.route_place(&["kind"])).also(matter.key_place(&["kind"]))
+    // What is not a route is a login of our own.
+    let place = matter.route_place(&["kind"]).or_else(|| matter.endpoint_place());
+    Note::new(detail, place).also(matter.key_place(&["kind"]))
 }
 
 pub(super) fn access(matter: &Matter<'_>, denial: Option<Denial>) -> Note {

@@ -100,6 +100,11 @@ impl<'m> Matter<'m> {
         self.sites.key(self.record()?, fields)
     }
 
+    /// Where the path is said that is ours to answer.
+    pub(super) fn endpoint_place(&self) -> Option<Place> {
+        self.sites.endpoint(self.ruling.endpoint?)
+    }
+
     /// The effective permissions of the key.
     pub(super) fn permissions(&self) -> String {
         let set = self.ruling.key.and_then(|key| self.snapshot().permissions(key));
@@ -165,18 +170,19 @@ impl<'m> Matter<'m> {
             Check::CredentialForm if public => {
                 Note::new("the route is public", self.route_place(&["public"]))
             }
-            Check::CredentialForm if self.ruling.endpoint.is_some() => {
-                Note::new("the path is one of keygate's own", self.sites.config(&["tokens"]))
-            }
+            Check::CredentialForm if self.ruling.endpoint.is_some() => Note::new(
+                "the path is one of keygate's own",
+                self.sites.rule("tokens", "signing_key"),
+            ),
             Check::CredentialForm => {
-                let place = self.sites.config(&["credentials", "anonymous"]);
+                let place = self.sites.rule("credentials", "anonymous");
                 Note::new("a request without a credential that counts is let in here", place)
             }
             Check::Address if self.record().is_some_and(|record| record.ips.is_empty()) => {
                 Note::new("the key may be used from anywhere", None)
             }
             Check::Route if self.ruling.endpoint.is_none() => {
-                let place = self.sites.config(&["routes", "unmatched"]);
+                let place = self.sites.rule("routes", "unmatched");
                 Note::new("no route takes it, and any valid key may pass", place)
             }
             _ => Note::default(),

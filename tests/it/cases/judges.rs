@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 use keygate::config;
-use keygate::gate::{Denial, Endpoint, Step, Transport as Way, decide};
+use keygate::gate::{Check, Denial, Endpoint, Step, Transport as Way, decide};
 use keygate::live::World;
 use keygate::observe::Metrics;
 use keygate::proxy::{Intake, flaw};
@@ -36,10 +36,6 @@ impl Said {
     pub(crate) fn expected(expect: &Expect) -> Self {
         let usual = if expect.reason.is_some() { "refused" } else { "forwarded" };
         Self::new(expect.outcome.as_deref().unwrap_or(usual), expect.reason.as_deref())
-    }
-
-    fn refused(denial: Denial) -> Self {
-        Self::new("refused", Some(denial.name()))
     }
 }
 
@@ -96,8 +92,9 @@ impl Gate {
         Self(World::new(&config, keys, &keyring.revoked, 1, &Metrics::new()))
     }
 
-    /// Judges by the same steps as the proxy, without its waiting.
-    pub(crate) fn judge(&self, case: &Case) -> Said {
+    /// Judges by the same steps as the proxy, without its waiting. Also tells the place of the
+    /// route.
+    pub(crate) fn judge(&self, case: &Case) -> (Said, Option<String>) {
         let bytes = wire(case);
         let mut fields = [httparse::EMPTY_HEADER; 128];
         let mut head = httparse::Request::new(&mut fields);
@@ -117,34 +114,38 @@ impl Gate {
         let facts = intake.facts(&parts, way, !body.is_empty());
         let (snapshot, now) = (world.snapshot(), keygate::clock::now());
         let verdict = decide(&facts, snapshot, now);
+        let route = verdict.route.and_then(|route| snapshot.routes().get(route));
+        let route = route.filter(|route| intake.host.is_ok() && &*route.place != "default");
+        let place = route.map(|route| route.place.to_string());
         let step = match (verdict.outcome, &intake.host) {
-            (Err(Denial::InsecureTransport), _) => return Said::refused(Denial::InsecureTransport),
-            (_, Err(denial)) => return Said::refused(*denial),
-            (Err(denial), Ok(_)) => return Said::refused(denial),
-            (Ok(_), Ok(_)) if parts.method == Method::CONNECT => {
-                return Said::refused(Denial::MalformedRequest);
-            }
-            (Ok(step), Ok(_)) => step,
+            (Err(Denial::InsecureTransport), _) => Err(Denial::InsecureTransport),
+            (_, Err(denial)) => Err(*denial),
+            (Err(denial), Ok(_)) => Err(denial),
+            (Ok(_), Ok(_)) if parts.method == Method::CONNECT => Err(Denial::MalformedRequest),
+            (Ok(step), Ok(_)) => Ok(step),
         };
         let shadow = match step {
-            Step::Grant(_) => verdict.shadow,
-            Step::Inspect(inspection) => match inspection.judge(Ok(body), snapshot) {
-                judged if judged.outcome.is_ok() => judged.shadow,
-                judged => return Said::refused(judged.outcome.unwrap_err()),
-            },
-            Step::Answer(endpoint) => {
+            Err(denial) => Err(denial),
+            Ok(Step::Grant(_)) => Ok(verdict.shadow),
+            Ok(Step::Inspect(inspection)) => {
+                let judged = inspection.judge(Ok(body), snapshot);
+                judged.outcome.map(|_| judged.shadow)
+            }
+            Ok(Step::Answer(endpoint)) => {
                 let small = body.len() <= Endpoint::MOST;
                 let body = small.then_some(body).ok_or(Denial::BodyTooLarge);
-                return match endpoint.answer(&facts, body, snapshot, now, [7; 16]).outcome {
-                    Ok(_) => Said::new("minted", None),
-                    Err(denial) => Said::refused(denial),
-                };
+                match endpoint.answer(&facts, body, snapshot, now, [7; 16]).outcome {
+                    Ok(_) => return (Said::new("minted", None), place),
+                    Err(denial) => Err(denial),
+                }
             }
         };
-        match shadow {
-            Some(denial) => Said::new("shadow", Some(denial.name())),
-            None => Said::new("forwarded", None),
-        }
+        let said = match shadow {
+            Ok(Some(denial)) => Said::new("shadow", Some(denial.name())),
+            Ok(None) => Said::new("forwarded", None),
+            Err(denial) => Said::new("refused", Some(denial.name())),
+        };
+        (said, place)
     }
 }
 
@@ -193,4 +194,37 @@ fn ask(path: &Path, sets: &[String], case: &Case) -> Value {
 /// What a report of `keygate explain` comes to.
 pub(crate) fn said(report: &Value) -> Said {
     Said::new(report["outcome"].as_str().unwrap_or_default(), report["reason"].as_str())
+}
+
+/// What in a report contradicts itself: there is one check that refused, those before it did not,
+/// those after it were not reached, and what it says has words and a place.
+pub(crate) fn contradictions(report: &Value) -> Vec<String> {
+    let mut wrong = Vec::new();
+    let checks: Vec<_> = report["checks"].as_array().into_iter().flatten().collect();
+    let state = |check: &Value| check["state"].as_str().unwrap_or_default().to_owned();
+    let names: Vec<_> = checks.iter().map(|check| check["name"].as_str()).collect();
+    let all: Vec<_> = Check::ALL.iter().map(|check| Some(check.name())).collect();
+    if names != all {
+        wrong.push(format!("explain lists the checks {names:?}"));
+    }
+    let refusals: Vec<_> =
+        checks.iter().enumerate().filter(|(_, check)| state(check) == "refused").collect();
+    match (report["reason"].is_string(), refusals.as_slice()) {
+        (false, []) => {}
+        (true, [(at, refused)]) => {
+            let after = checks.iter().skip(at + 1);
+            if after.clone().any(|check| !["not_reached", "not_asked"].contains(&&*state(check))) {
+                wrong.push("explain judges on after a refusal".to_owned());
+            }
+            let form = names.iter().position(|name| *name == Some("credential_form")).unwrap();
+            if refused["detail"] == "" || (*at > form && refused["file"].is_null()) {
+                wrong.push(format!("explain does not say why, or where: {refused}"));
+            }
+        }
+        (_, refusals) => wrong.push(format!("explain refuses at {} checks", refusals.len())),
+    }
+    if checks.iter().any(|check| state(check) == "passed" && check["detail"] == "") {
+        wrong.push(format!("explain does not say what passed: {report:#}"));
+    }
+    wrong
 }
