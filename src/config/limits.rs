@@ -45,6 +45,16 @@ pub(super) fn rate(section: &mut Section<'_, '_>) -> Option<Rate> {
     Some(Rate { requests: requests?, per: per?, by })
 }
 
+/// A rate of failed attempts, which only addresses have.
+pub(super) fn failures(mut rate: Section<'_, '_>) -> Option<Rate> {
+    let requests = count(&mut rate, "requests");
+    if rate.peek("per").is_none() {
+        rate.missing("per");
+    }
+    let per = window(&mut rate);
+    Some(Rate { requests: requests?, per: per?, by: LimitBy::Address })
+}
+
 fn window(rate: &mut Section<'_, '_>) -> Option<Duration> {
     let (_, span) = rate.peek("per")?;
     let window = duration(rate, "per")?;

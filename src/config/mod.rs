@@ -3,6 +3,7 @@
 //! One file for each section of it. Must not know tokio or hyper.
 
 mod body_rules;
+mod bounds;
 mod certificate;
 mod credentials;
 mod drain;
@@ -47,6 +48,7 @@ use crate::source::Section;
 use crate::source::Source;
 use crate::source::Span;
 
+pub use bounds::Bounds;
 pub use drain::Drain;
 pub use keyfiles::key_files;
 pub use keyring::Keyring;
@@ -92,6 +94,8 @@ pub struct Config {
     pub body_memory: usize,
     /// The tokens that are minted and accepted, if they are.
     pub tokens: Option<Arc<Tokens>>,
+    /// What clients may take, in time and in number.
+    pub bounds: Bounds,
     /// How to end.
     pub drain: Drain,
 }
@@ -174,6 +178,7 @@ fn read(
     let identity = identity::read(&mut root);
     let answers = responses::read(&mut root, &credentials);
     let routes = routes::read(&mut root);
+    let bounds = bounds::read(&mut root);
     let drain = drain::read(&mut root);
     let tokens = tokens::read(&mut root, files, &credentials, routes.as_ref());
     if let Some(span) = routes.as_ref().and_then(|routes| routes.account_from.as_ref()) {
@@ -193,6 +198,7 @@ fn read(
         unmatched: routes.unmatched,
         body_memory: routes.body_memory,
         tokens,
+        bounds,
         drain,
     });
     (config, keys)

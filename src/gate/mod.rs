@@ -4,10 +4,12 @@
 
 mod access;
 mod answer;
+mod attempts;
 mod authenticate;
 mod authorize;
 mod budget;
 mod checks;
+mod crowd;
 mod decide;
 mod extract;
 mod facts;
@@ -28,10 +30,12 @@ mod verdict;
 
 pub use access::{PermissionSet, Permissions, effective};
 pub use answer::{AnswerOverride, Answers, Format, Rendered};
+pub use attempts::Attempts;
 pub use authenticate::Principal;
 pub use authorize::Grant;
 pub use budget::{Budget, Reserve};
 pub use checks::{Check, Checks};
+pub use crowd::{Crowd, Crowded, Most, Place};
 pub use decide::{Step, Verdict, decide, decide_as};
 pub use facts::{Facts, Transport};
 pub use identity::{Identity, ReservedName, Stripper};

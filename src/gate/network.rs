@@ -1,6 +1,6 @@
 //! Whose address it is: the socket's, or what trusted proxies say.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use http::HeaderMap;
 use ipnet::IpNet;
@@ -9,6 +9,14 @@ use ipnet::IpNet;
 #[must_use]
 pub fn normalize(address: IpAddr) -> IpAddr {
     address.to_canonical()
+}
+
+/// Who is counted as one: an address, of IPv6 the /64 network that one subscriber has (RFC 6177).
+pub(super) fn neighbourhood(address: IpAddr) -> IpAddr {
+    match normalize(address) {
+        IpAddr::V4(address) => address.into(),
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64)).into(),
+    }
 }
 
 /// Whether any of the networks holds the address.

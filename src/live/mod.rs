@@ -15,7 +15,9 @@ use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::sync::watch as channel;
 
+use crate::gate::Attempts;
 use crate::gate::Budget;
+use crate::gate::Crowd;
 use crate::gate::Rates;
 use crate::gate::Slots;
 use crate::observe::Metrics;
@@ -37,6 +39,8 @@ pub struct Live {
     cell: WorldCell,
     slots: Slots,
     rates: Rates,
+    attempts: Attempts,
+    crowd: Crowd,
     budget: Budget,
     metrics: Arc<Metrics>,
     changes: channel::Sender<u64>,
@@ -59,9 +63,17 @@ impl Live {
         let changes = channel::Sender::new(first.generation());
         let report = Report { loaded_at: Some(now), ..Report::default() };
         let cell = Arc::new(ArcSwap::from_pointee(first));
-        let (slots, rates, budget) = (Slots::default(), Rates::default(), Budget::default());
-        let report = Mutex::new(report);
-        Arc::new(Self { cell, slots, rates, budget, metrics, changes, report })
+        Arc::new(Self {
+            cell,
+            slots: Slots::default(),
+            rates: Rates::default(),
+            attempts: Attempts::default(),
+            crowd: Crowd::default(),
+            budget: Budget::default(),
+            metrics,
+            changes,
+            report: Mutex::new(report),
+        })
     }
 
     /// The cell that workers read from.
@@ -86,6 +98,18 @@ impl Live {
     #[must_use]
     pub const fn rates(&self) -> &Rates {
         &self.rates
+    }
+
+    /// The failed attempts; they outlive worlds.
+    #[must_use]
+    pub const fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+
+    /// All connections; they outlive worlds.
+    #[must_use]
+    pub const fn crowd(&self) -> &Crowd {
+        &self.crowd
     }
 
     /// What inspected bodies may take in all.

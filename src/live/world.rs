@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 use rustls::ServerConfig;
 
+use crate::config::Bounds;
 use crate::config::Config;
 use crate::config::LoadedKeys;
 use crate::config::Revoked;
@@ -33,6 +34,7 @@ pub struct World {
     trusted_proxies: Vec<IpNet>,
     body_memory: usize,
     rotate_after: Option<SignedDuration>,
+    bounds: Bounds,
     routes: Vec<RouteId>,
     endpoints: Vec<(Endpoint, RouteId)>,
 }
@@ -74,6 +76,7 @@ impl World {
             trusted_proxies: config.listen.trusted_proxies.clone(),
             body_memory: config.body_memory,
             rotate_after: config.keys.rotate_after,
+            bounds: config.bounds,
             routes: routes.map(|route| metrics.route(route.path.as_str())).collect(),
             endpoints: endpoints.map(|(it, path)| (it, metrics.route(path))).collect(),
         }
@@ -94,6 +97,7 @@ impl World {
             trusted_proxies: self.trusted_proxies.clone(),
             body_memory: self.body_memory,
             rotate_after: self.rotate_after,
+            bounds: self.bounds,
             routes: self.routes.clone(),
             endpoints: self.endpoints.clone(),
         }
@@ -139,6 +143,12 @@ impl World {
     #[must_use]
     pub const fn body_memory(&self) -> usize {
         self.body_memory
+    }
+
+    /// What clients may take, in time and in number.
+    #[must_use]
+    pub const fn bounds(&self) -> &Bounds {
+        &self.bounds
     }
 
     /// The label of a route in metrics.

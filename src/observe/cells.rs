@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::label::{ListenerKind, RouteId, UpstreamError};
+use super::label::{ListenerKind, RouteId, TurnedAway, UpstreamError};
 use super::record::SLOTS;
 
 /// A number with a single writer: an ordinary load, add and store.
@@ -152,6 +152,7 @@ pub(super) struct WorkerCells {
     pub(super) in_flight: Cell,
     pub(super) upstream_errors: [Cell; UpstreamError::ALL.len()],
     pub(super) connections: [Cell; ListenerKind::ALL.len()],
+    pub(super) turned_away: [Cell; TurnedAway::ALL.len()],
     /// Written when the worker meets a route for the first time, read by a scrape.
     routes: Mutex<Vec<(RouteId, Arc<RouteCells>)>>,
 }
@@ -164,6 +165,7 @@ impl WorkerCells {
             in_flight: Cell::new(),
             upstream_errors: [const { Cell::new() }; UpstreamError::ALL.len()],
             connections: [const { Cell::new() }; ListenerKind::ALL.len()],
+            turned_away: [const { Cell::new() }; TurnedAway::ALL.len()],
             routes: Mutex::new(Vec::new()),
         }
     }

@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Registry;
 
 use super::cells::{Cell, HistogramSum, WorkerCells};
-use super::label::{ListenerKind, UNROUTED, UpstreamError};
+use super::label::{ListenerKind, TurnedAway, UNROUTED, UpstreamError};
 use super::log;
 use super::metrics::Shared;
 use super::record::{Fate, fates, labels, slot};
@@ -262,6 +262,16 @@ fn connections(workers: &[Arc<WorkerCells>], encoder: &mut DescriptorEncoder<'_>
     for kind in ListenerKind::ALL {
         let count = total(&|worker| worker.connections.get(kind as usize));
         family.encode_family(&[("listener", kind.as_str())])?.encode_gauge(&count)?;
+    }
+    let mut family = encoder.encode_descriptor(
+        "keygate_connections_refused",
+        "Connections that were closed as soon as they had come, by reason",
+        None,
+        MetricType::Counter,
+    )?;
+    for reason in TurnedAway::ALL {
+        let count = total(&|worker| worker.turned_away.get(reason as usize));
+        counter(&mut family.encode_family(&[("reason", reason.as_str())])?, count)?;
     }
     let mut family = encoder.encode_descriptor(
         "keygate_upstream_errors",

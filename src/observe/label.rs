@@ -60,6 +60,33 @@ impl UpstreamError {
     }
 }
 
+/// Why a connection was closed as soon as it had come: the label `reason` of
+/// `keygate_connections_refused_total`. The first two are named like the settings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TurnedAway {
+    /// There are as many as there may be in all.
+    Connections,
+    /// There are as many of its address as there may be.
+    PerAddress,
+    /// The process may open no more files.
+    Descriptors,
+}
+
+impl TurnedAway {
+    /// Every reason.
+    pub const ALL: [Self; 3] = [Self::Connections, Self::PerAddress, Self::Descriptors];
+
+    /// As metrics and log have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connections => "connections",
+            Self::PerAddress => "connections_per_address",
+            Self::Descriptors => "descriptors",
+        }
+    }
+}
+
 /// The label `listener` of `keygate_connections`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ListenerKind {

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 
 use super::cells::{RouteCells, WorkerCells};
 use super::expose::{self, Exposition};
-use super::label::{KeyCounts, Labels, ListenerKind, RouteId, UpstreamError};
+use super::label::{KeyCounts, Labels, ListenerKind, RouteId, TurnedAway, UpstreamError};
 use super::record::{Record, slot};
 
 /// What the process as a whole has to tell; written rarely, by any thread.
@@ -133,6 +133,13 @@ impl WorkerMetrics {
     /// Something went wrong between us and the upstream.
     pub fn upstream_error(&self, kind: UpstreamError) {
         if let Some(cell) = self.0.cells.upstream_errors.get(kind as usize) {
+            cell.add(1);
+        }
+    }
+
+    /// A connection was closed as soon as it had come.
+    pub fn turned_away(&self, reason: TurnedAway) {
+        if let Some(cell) = self.0.cells.turned_away.get(reason as usize) {
             cell.add(1);
         }
     }
@@ -271,6 +278,7 @@ mod tests {
             "keygate_table_generation 7",
             "keygate_certificate_expiry_timestamp_seconds 0",
             "keygate_connections{listener=\"https\"} 0",
+            "keygate_connections_refused_total{reason=\"connections_per_address\"} 0",
             "keygate_panics_total 0",
         ] {
             assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");

@@ -14,7 +14,7 @@ mod sink;
 mod status;
 
 pub use expose::Exposition;
-pub use label::{KeyCounts, ListenerKind, RouteId, UpstreamError};
+pub use label::{KeyCounts, ListenerKind, RouteId, TurnedAway, UpstreamError};
 pub use metrics::{ConnectionGuard, Metrics, WorkerMetrics};
 pub use record::{About, Fate, Outcome, RecordGuard};
 pub use status::Status;

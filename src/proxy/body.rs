@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Sleep;
 
+use super::exec::StreamTask;
 use super::headers::strip_hop_by_hop;
 use super::headers::strip_trailers;
 use super::lifeline::Line;
@@ -46,6 +47,7 @@ pub(super) struct Upload {
     complete: Cell<bool>,
     broken: Cell<bool>,
     progress: Cell<Instant>,
+    pausing: Cell<Option<Instant>>,
     bytes: Cell<u64>,
 }
 
@@ -55,6 +57,7 @@ impl Upload {
             complete: Cell::new(complete),
             broken: Cell::new(false),
             progress: Cell::new(clock::mono()),
+            pausing: Cell::new(None),
             bytes: Cell::new(0),
         })
     }
@@ -72,6 +75,11 @@ impl Upload {
     /// When the last part of it went on.
     pub(super) fn progress(&self) -> Instant {
         self.progress.get()
+    }
+
+    /// Since when the upstream waits for more of it.
+    pub(super) fn pausing(&self) -> Option<Instant> {
+        self.pausing.get()
     }
 
     /// How many bytes of it went on.
@@ -146,7 +154,11 @@ impl Body for RequestBody {
             upload.complete.set(true);
             return Poll::Ready(None);
         };
-        let polled = std::task::ready!(Pin::new(&mut *body).poll_frame(context));
+        let Poll::Ready(polled) = Pin::new(&mut *body).poll_frame(context) else {
+            upload.pausing.set(upload.pausing.get().or_else(|| Some(clock::mono())));
+            return Poll::Pending;
+        };
+        upload.pausing.set(None);
         upload.progress.set(clock::mono());
         match polled {
             None => {
@@ -195,6 +207,10 @@ pub(super) enum ResponseBody {
 /// The upstream's body, and all that must last as long as it.
 pub(super) struct Stream {
     pub(super) inner: Incoming,
+    /// What has come of it and not been handed over yet.
+    pub(super) kept: Option<Bytes>,
+    /// How much is handed over at once.
+    pub(super) piece: usize,
     pub(super) lease: Option<Lease>,
     pub(super) upload: Rc<Upload>,
     pub(super) guards: Guards,
@@ -256,6 +272,9 @@ impl Stream {
         {
             return Poll::Ready(Some(Err(Cut::Dead)));
         }
+        if let Some(kept) = self.kept.take() {
+            return Poll::Ready(Some(Ok(self.pass(Frame::data(kept)))));
+        }
         match Pin::new(&mut self.inner).poll_frame(context) {
             Poll::Pending => match self.patience.poll(context) {
                 Poll::Pending => Poll::Pending,
@@ -279,13 +298,28 @@ impl Stream {
     fn pass(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {
         self.patience.renew();
         if let Some(data) = frame.data_ref() {
-            self.guards.record.sent(data.len() as u64);
+            if data.len() > self.piece {
+                let mut piece = data.clone();
+                self.kept = Some(piece.split_off(self.piece));
+                frame = Frame::data(piece);
+            }
+            self.guards.record.sent(frame.data_ref().map_or(0, Bytes::len) as u64);
         }
         let last = frame.trailers_mut().map(strip_hop_by_hop).is_some();
-        if last || self.inner.is_end_stream() {
+        if last || self.is_over() {
             self.finish();
         }
         frame
+    }
+
+    fn is_over(&self) -> bool {
+        self.kept.is_none() && self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let kept = self.kept.as_ref().map_or(0, Bytes::len) as u64;
+        let rest = self.inner.size_hint().exact();
+        rest.map_or_else(SizeHint::new, |rest| SizeHint::with_exact(rest.saturating_add(kept)))
     }
 
     /// The upstream has said everything: its connection may serve others if it has heard
@@ -314,23 +348,25 @@ impl Body for ResponseBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        match self.get_mut() {
+        let polled = match self.get_mut() {
             Self::Own(body) => Poll::Ready(body.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Upstream(stream) => stream.poll(context),
-        }
+        };
+        StreamTask::handed_over(matches!(&polled, Poll::Ready(Some(Ok(_)))));
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(body) => body.as_ref().is_none_or(Bytes::is_empty),
-            Self::Upstream(stream) => stream.inner.is_end_stream(),
+            Self::Upstream(stream) => stream.is_over(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(body) => SizeHint::with_exact(body.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Upstream(stream) => stream.inner.size_hint(),
+            Self::Upstream(stream) => stream.size_hint(),
         }
     }
 }

@@ -134,9 +134,23 @@ pub(super) async fn collect(
     let began = clock::mono();
     let worker = std::rc::Rc::clone(&exchange.worker);
     let budget = (worker.budget(), exchange.world().body_memory());
-    let done = payload.collect(&Room { most, budget }).await;
+    let pause = exchange.world().bounds().body_pause;
+    let done = payload.collect(&Room { most, budget, pause }).await;
     exchange.record.waited(clock::mono().duration_since(began));
     done
+}
+
+/// Counts a refusal that is one of a failed attempt; of too many the answer is another one.
+pub(super) fn attempt(exchange: &mut Exchange, denial: Denial) -> Denial {
+    let Some(rate) = exchange.world().bounds().failures else { return denial };
+    let attempts = exchange.worker.attempts();
+    match attempts.count(denial, exchange.client, rate, clock::mono()) {
+        Ok(()) => denial,
+        Err(quota) => {
+            exchange.quota = Some(quota);
+            Denial::RateLimited
+        }
+    }
 }
 
 fn rate(exchange: &mut Exchange, granted: Granted) -> Result<Granted, Denial> {

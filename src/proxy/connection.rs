@@ -16,30 +16,25 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::exec::LocalExec;
+use super::exec::Streams;
 use super::guard::{Guarded, Input};
 use super::handle;
+use super::idle::IdleTimer;
 use super::linger::linger;
+use super::outlet::Outlet;
 use super::socket::Socket;
 use super::worker::Worker;
 use crate::clock;
+use crate::config::Bounds;
+use crate::gate::Place;
 use crate::gate::Transport;
 use crate::observe::ListenerKind;
 
-/// For the TLS handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
-/// For the first byte after it, and for the whole preface of HTTP/2.
-const FIRST_BYTES: Duration = Duration::from_secs(15);
-/// For a head, and for the next request on an idle connection.
-const HEAD: Duration = Duration::from_secs(60);
-/// For the next request on an idle HTTP/2 connection.
-const IDLE: Duration = Duration::from_secs(120);
 /// How long a connection that is new when the drain begins may take to send its request.
 const LATE_START: Duration = Duration::from_secs(2);
 /// The length of HTTP/2's preface (RFC 9113, section 3.4).
 const PREFACE: usize = 24;
 
-const MOST_STREAMS: u32 = 256;
 const LARGEST_HEAD: usize = 64 * 1024;
 
 /// Where the requests of one connection come from.
@@ -55,113 +50,140 @@ pub(super) struct Origin {
 }
 
 /// Serves a connection to its end.
-pub(super) async fn serve(worker: Rc<Worker>, stream: TcpStream, peer: IpAddr, kind: ListenerKind) {
+pub(super) async fn serve(
+    worker: Rc<Worker>,
+    stream: TcpStream,
+    (peer, place): (IpAddr, Place),
+    kind: ListenerKind,
+) {
+    let bounds = *worker.world().bounds();
     let _counted = worker.metrics().connection(kind);
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
     let socket = Socket::new(stream);
+    let outlet = Outlet::new(socket.clone(), place, bounds.write_pause);
+    let client = Client { worker, peer, bounds };
     match kind {
-        ListenerKind::Https => secure(worker, socket, peer).await,
+        ListenerKind::Https => client.secure(outlet, socket).await,
         ListenerKind::Http | ListenerKind::Admin => {
-            if let Some(begun) = Begun::read(&worker, socket.clone(), 1).await {
-                http1(worker, begun, socket, (peer, Transport::Plain)).await;
+            if let Some(begun) = client.begin(outlet, 1).await {
+                client.http1(begun, socket, Transport::Plain).await;
             }
         }
     }
 }
 
-async fn secure(worker: Rc<Worker>, socket: Socket, peer: IpAddr) {
-    let Some(config) = worker.world().tls().cloned() else { return };
-    let handshake = TlsAcceptor::from(config).accept(socket.clone());
-    let Some(Ok(stream)) = in_time(&worker, HANDSHAKE, handshake).await else { return };
-    let (_, session) = stream.get_ref();
-    // A client without TCP_NODELAY holds its first request back until its last flight is
-    // acknowledged; the system would take 40 ms to do that by itself.
-    socket.acknowledge();
-    let is_http2 = session.alpn_protocol() == Some(b"h2");
-    let least = if is_http2 { PREFACE } else { 1 };
-    let Some(begun) = Begun::read(&worker, stream, least).await else { return };
-    match is_http2 {
-        true => http2(worker, begun, peer).await,
-        false => http1(worker, begun, socket, (peer, Transport::Tls)).await,
-    }
+/// Who is served, and what it may take.
+struct Client {
+    worker: Rc<Worker>,
+    peer: IpAddr,
+    bounds: Bounds,
 }
 
-async fn http1<T>(
-    worker: Rc<Worker>,
-    begun: Begun<T>,
-    socket: Socket,
-    (peer, transport): (IpAddr, Transport),
-) where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let (io, input) = Guarded::new(begun);
-    let origin = Rc::new(Origin::new(peer, transport, Some(input), Some(socket)));
-    let service = {
-        let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
-        service_fn(move |request| {
-            origin.begin();
-            let answer = handle(Rc::clone(&worker), Rc::clone(&origin), request);
-            async { Ok::<_, Infallible>(answer.await) }
-        })
-    };
-    let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD).max_buf_size(LARGEST_HEAD);
-    let mut connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
-    let ended = tokio::select! {
-        biased;
-        ended = &mut connection => ended,
-        () = worker.draining() => {
-            tokio::select! {
-                biased;
-                ended = &mut connection => ended,
-                () = origin.started() => {
-                    Pin::new(&mut connection).graceful_shutdown();
-                    (&mut connection).await
+impl Client {
+    async fn secure(self, outlet: Outlet, socket: Socket) {
+        let Some(config) = self.worker.world().tls().cloned() else { return };
+        let handshake = TlsAcceptor::from(config).accept(outlet);
+        let handshake = in_time(&self.worker, self.bounds.handshake, handshake);
+        let Some(Ok(stream)) = handshake.await else { return };
+        let (_, session) = stream.get_ref();
+        // A client without TCP_NODELAY holds its first request back until its last flight is
+        // acknowledged; the system would take 40 ms to do that by itself.
+        socket.acknowledge();
+        let is_http2 = session.alpn_protocol() == Some(b"h2");
+        let least = if is_http2 { PREFACE } else { 1 };
+        let Some(begun) = self.begin(stream, least).await else { return };
+        match is_http2 {
+            true => self.http2(begun).await,
+            false => self.http1(begun, socket, Transport::Tls).await,
+        }
+    }
+
+    /// Waits for the first bytes, at least so many.
+    async fn begin<T: AsyncRead + Unpin>(&self, io: T, least: usize) -> Option<Begun<T>> {
+        in_time(&self.worker, self.bounds.first_bytes, Begun::read(io, least)).await?
+    }
+
+    async fn http1<T>(self, begun: Begun<T>, socket: Socket, transport: Transport)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { worker, peer, bounds } = self;
+        let (io, input) = Guarded::new(begun, bounds.head);
+        let idle = IdleTimer(input.clone());
+        let origin = Rc::new(Origin::new(peer, transport, Some(input), Some(socket)));
+        let service = {
+            let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
+            service_fn(move |request| {
+                origin.begin();
+                let answer = handle(Rc::clone(&worker), Rc::clone(&origin), request);
+                async { Ok::<_, Infallible>(answer.await) }
+            })
+        };
+        let mut builder = http1::Builder::new();
+        builder.timer(idle).header_read_timeout(bounds.idle).max_buf_size(LARGEST_HEAD);
+        let mut connection = builder.serve_connection(TokioIo::new(io), service).with_upgrades();
+        let ended = tokio::select! {
+            biased;
+            ended = &mut connection => ended,
+            () = worker.draining() => {
+                tokio::select! {
+                    biased;
+                    ended = &mut connection => ended,
+                    () = origin.started() => {
+                        Pin::new(&mut connection).graceful_shutdown();
+                        (&mut connection).await
+                    }
                 }
             }
+        };
+        // A body that was cut must look cut: no orderly end, and at once.
+        let orderly = ended.as_ref().map_or_else(hyper::Error::is_parse, |()| true);
+        if orderly && let Some(parts) = connection.into_parts() {
+            linger(parts.io.into_inner().into_inner()).await;
         }
-    };
-    // A body that was cut must look cut: no orderly end, and at once.
-    let orderly = ended.as_ref().map_or_else(hyper::Error::is_parse, |()| true);
-    if orderly && let Some(parts) = connection.into_parts() {
-        linger(parts.io.into_inner().into_inner()).await;
     }
-}
 
-async fn http2<T>(worker: Rc<Worker>, begun: Begun<T>, peer: IpAddr)
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let origin = Rc::new(Origin::new(peer, Transport::Tls, None, None));
-    let service = {
-        let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
-        service_fn(move |request| {
-            origin.begin();
-            let answer = handle(Rc::clone(&worker), Rc::clone(&origin), request);
-            async { Ok::<_, Infallible>(answer.await) }
-        })
-    };
-    let mut builder = http2::Builder::new(LocalExec);
-    builder
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(MOST_STREAMS)
-        .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
-        .keep_alive_interval(Duration::from_secs(30))
-        .keep_alive_timeout(Duration::from_secs(20));
-    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(begun), service));
-    tokio::select! {
-        biased;
-        _ = connection.as_mut() => return,
-        () = origin.idle() => {}
-        () = worker.draining() => tokio::select! {
+    async fn http2<T>(self, begun: Begun<T>)
+    where
+        T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let Self { worker, peer, bounds } = self;
+        let streams = Streams::new(bounds.write_pause);
+        let origin = Rc::new(Origin::new(peer, Transport::Tls, None, None));
+        let service = {
+            let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
+            service_fn(move |request| {
+                origin.begin();
+                let answer = handle(Rc::clone(&worker), Rc::clone(&origin), request);
+                async { Ok::<_, Infallible>(answer.await) }
+            })
+        };
+        let mut builder = http2::Builder::new(streams.clone());
+        builder
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(bounds.streams)
+            .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
+            .keep_alive_interval(Duration::from_secs(30))
+            .keep_alive_timeout(Duration::from_secs(20));
+        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(begun), service));
+        tokio::select! {
             biased;
             _ = connection.as_mut() => return,
-            () = origin.started() => {}
-        },
+            () = origin.idle(bounds.idle_http2) => {}
+            () = worker.draining() => tokio::select! {
+                biased;
+                _ = connection.as_mut() => return,
+                () = origin.started() => {}
+            },
+        }
+        connection.as_mut().graceful_shutdown();
+        tokio::select! {
+            biased;
+            _ = connection => {}
+            () = streams.quiet() => {}
+        }
     }
-    connection.as_mut().graceful_shutdown();
-    let _ = connection.await;
 }
 
 impl Origin {
@@ -202,9 +224,9 @@ impl Origin {
     }
 
     /// Until no request has begun for too long. Streams that are open then go on.
-    async fn idle(&self) {
+    async fn idle(&self, most: Duration) {
         loop {
-            let due = self.last.get() + IDLE;
+            let due = self.last.get() + most;
             if due <= clock::mono() {
                 return;
             }
@@ -235,20 +257,16 @@ struct Begun<T> {
 }
 
 impl<T: AsyncRead + Unpin> Begun<T> {
-    /// Waits for the first bytes, at least so many; `None` when they do not come in time.
-    async fn read(worker: &Worker, mut io: T, least: usize) -> Option<Self> {
+    /// Waits for the first bytes, at least so many; `None` when the client leaves before.
+    async fn read(mut io: T, least: usize) -> Option<Self> {
         let mut first = [0; PREFACE];
         let mut to = 0;
-        let reading = async {
-            while to < least {
-                match io.read(first.get_mut(to..)?).await {
-                    Ok(read @ 1..) => to += read,
-                    Ok(0) | Err(_) => return None,
-                }
+        while to < least {
+            match io.read(first.get_mut(to..)?).await {
+                Ok(read @ 1..) => to += read,
+                Ok(0) | Err(_) => return None,
             }
-            Some(())
-        };
-        in_time(worker, FIRST_BYTES, reading).await??;
+        }
         Some(Self { first, from: 0, to, io })
     }
 }

@@ -11,9 +11,10 @@ use http::{HeaderValue, Method, Response, Uri, Version};
 
 use super::body::{Guards, ResponseBody};
 use super::connection::Origin;
+use super::exec::StreamTask;
 use super::forward::Failure;
 use super::guard::Input;
-use super::lifeline::Line;
+use super::lifeline::{Hold, Line};
 use super::quota;
 use super::refuse::{self, Refused};
 use super::socket::Socket;
@@ -78,7 +79,9 @@ impl Exchange {
 
     /// Ties it to its key and to the end of its time.
     pub(super) fn tie(&mut self, key: Option<KeyIndex>, until: Option<Instant>) -> Rc<Line> {
-        self.worker.lifelines().tie(&self.world, key, until, self.socket.take())
+        let socket = self.socket.take().map(Hold::Connection);
+        let hold = socket.or_else(|| StreamTask::current().map(Hold::Stream));
+        self.worker.lifelines().tie(&self.world, key, until, hold)
     }
 
     /// The world that judges it.
@@ -89,6 +92,11 @@ impl Exchange {
     /// Whether it came by HTTP/1.1, the one version that upgrades.
     pub(super) fn is_http11(&self) -> bool {
         self.version == Version::HTTP_11
+    }
+
+    /// Whether it came by HTTP/2, where a client takes an answer piece by piece.
+    pub(super) fn is_http2(&self) -> bool {
+        self.version == Version::HTTP_2
     }
 
     /// Goes on in a newer world: who has waited is judged again.
@@ -154,6 +162,7 @@ impl Exchange {
                 self.answer(*denial, false)
             }
             Failure::Dead(denial) => self.refuse(*denial, false),
+            Failure::Slow => self.refuse(Denial::RequestTimeout, true),
             Failure::Client => self.refuse(Denial::MalformedRequest, true),
         }
     }

@@ -1,4 +1,20 @@
 //! Tasks of the HTTP library stay on the worker's own thread.
+//!
+//! A client of HTTP/2 can ask for an answer and never make room for it: the library then asks for
+//! no more of the answer, and nobody notices that time passes. So the task of each stream knows
+//! since when a part of an answer waits for the client, and ends when that is too long. The stream
+//! is reset then, and all that the task holds is given back.
+
+use std::cell::{Cell, RefCell};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use tokio::task::AbortHandle;
+use tokio::time::Sleep;
+
+use crate::clock;
 
 /// Spawns on the current thread.
 #[derive(Clone, Copy, Debug)]
@@ -7,5 +23,150 @@ pub(super) struct LocalExec;
 impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExec {
     fn execute(&self, future: F) {
         tokio::task::spawn_local(future);
+    }
+}
+
+/// Spawns the streams of one client's HTTP/2 connection.
+#[derive(Clone, Debug)]
+pub(super) struct Streams {
+    open: Rc<Cell<usize>>,
+    pause: Duration,
+}
+
+/// The task of one stream.
+#[derive(Clone, Debug)]
+pub(super) struct StreamTask(Rc<State>);
+
+#[derive(Debug)]
+struct State {
+    pause: Duration,
+    /// Since when a part of the answer waits for the client.
+    waiting: Cell<Option<Instant>>,
+    abort: RefCell<Option<AbortHandle>>,
+}
+
+thread_local! {
+    /// The task that runs now.
+    static CURRENT: RefCell<Option<StreamTask>> = const { RefCell::new(None) };
+}
+
+impl Streams {
+    /// `pause` is how long a client may make no room for an answer.
+    pub(super) fn new(pause: Duration) -> Self {
+        Self { open: Rc::default(), pause }
+    }
+
+    /// Until there has been no open stream for as long as a client may take nothing: whatever is
+    /// still to be written then is not wanted.
+    pub(super) async fn quiet(&self) {
+        let mut since = clock::mono();
+        loop {
+            if self.open.get() > 0 {
+                since = clock::mono();
+            } else if clock::mono().duration_since(since) >= self.pause {
+                return;
+            }
+            tokio::time::sleep(self.pause.min(Duration::from_secs(1))).await;
+        }
+    }
+}
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Streams {
+    fn execute(&self, future: F) {
+        let task = StreamTask(Rc::new(State {
+            pause: self.pause,
+            waiting: Cell::new(None),
+            abort: RefCell::new(None),
+        }));
+        let open = Open::new(&self.open);
+        let own = task.clone();
+        let spawned = tokio::task::spawn_local(async move {
+            let _open = open;
+            let (mut future, mut timer) = (pin!(future), None);
+            std::future::poll_fn(|context| own.poll(future.as_mut(), &mut timer, context)).await;
+        });
+        task.0.abort.replace(Some(spawned.abort_handle()));
+    }
+}
+
+impl StreamTask {
+    /// The task that runs now, if it is one of a stream.
+    pub(super) fn current() -> Option<Self> {
+        CURRENT.with_borrow(Clone::clone)
+    }
+
+    /// Notes whether a part of the answer was handed over just now, to go out when the client makes
+    /// room for it. That the next one is asked for says that it has.
+    pub(super) fn handed_over(any: bool) {
+        CURRENT.with_borrow(|task| {
+            if let Some(Self(state)) = task {
+                state.waiting.set(any.then(clock::mono));
+            }
+        });
+    }
+
+    /// Ends the task, and resets its stream.
+    pub(super) fn end(&self) {
+        if let Some(abort) = self.0.abort.borrow_mut().take() {
+            abort.abort();
+        }
+    }
+
+    fn poll<F: Future>(
+        &self,
+        future: Pin<&mut F>,
+        timer: &mut Option<(Instant, Pin<Box<Sleep>>)>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let running = Running::set(self);
+        let polled = future.poll(context);
+        drop(running);
+        if polled.is_ready() {
+            return Poll::Ready(());
+        }
+        let Some(since) = self.0.waiting.get() else {
+            *timer = None;
+            return Poll::Pending;
+        };
+        let (_, timer) = match timer {
+            Some(timer) if timer.0 == since => timer,
+            _ => {
+                let until = tokio::time::sleep_until((since + self.0.pause).into());
+                timer.insert((since, Box::pin(until)))
+            }
+        };
+        timer.as_mut().poll(context)
+    }
+}
+
+/// Says which task runs, as long as it does.
+struct Running;
+
+impl Running {
+    fn set(task: &StreamTask) -> Self {
+        CURRENT.set(Some(task.clone()));
+        Self
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        CURRENT.set(None);
+    }
+}
+
+/// Counts a stream as long as its task is there.
+struct Open(Rc<Cell<usize>>);
+
+impl Open {
+    fn new(open: &Rc<Cell<usize>>) -> Self {
+        open.set(open.get() + 1);
+        Self(Rc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.set(self.0.get().saturating_sub(1));
     }
 }

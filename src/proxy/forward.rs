@@ -35,6 +35,8 @@ pub(super) struct Limits {
     pub(super) until: Option<Instant>,
     /// The tie to the key.
     pub(super) line: Option<Rc<Line>>,
+    /// How long the client's body may pause.
+    pub(super) pause: Duration,
 }
 
 /// Why there is no answer to pass on.
@@ -44,6 +46,8 @@ pub(super) enum Failure {
     Upstream(Denial, UpstreamError, String),
     /// The key died meanwhile.
     Dead(Denial),
+    /// The client's body did not go on in time.
+    Slow,
     /// The client broke its own body off.
     Client,
 }
@@ -98,7 +102,7 @@ pub(super) async fn exchange(
 }
 
 /// Waits no longer than the limits allow. As long as the client's body goes on, the upstream is
-/// not late.
+/// not late; while it pauses, it is the client who is.
 pub(super) async fn bounded<T>(
     upstream: &Upstream,
     upload: &Upload,
@@ -110,9 +114,17 @@ pub(super) async fn bounded<T>(
         Failure::Upstream(Denial::UpstreamTimeout, UpstreamError::Timeout, detail)
     };
     let began = clock::mono();
-    let patience = || upload.progress().max(began) + upstream.timeout;
-    let due = || limits.until.map_or_else(patience, |until| until.min(patience()));
-    let mut timer = std::pin::pin!(tokio::time::sleep_until(due().into()));
+    let patience = || match upload.pausing() {
+        Some(since) => (since + limits.pause, true),
+        None => (upload.progress().max(began) + upstream.timeout, false),
+    };
+    let due = || match (limits.until, patience()) {
+        (Some(until), (later, _)) if until <= later => (until, false),
+        (_, patience) => patience,
+    };
+    // Whoever is waited for can change meanwhile.
+    let look = || due().0.min(clock::mono() + limits.pause);
+    let mut timer = std::pin::pin!(tokio::time::sleep_until(look().into()));
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|context| {
         if let Poll::Ready(done) = work.as_mut().poll(context) {
@@ -123,10 +135,12 @@ pub(super) async fn bounded<T>(
             return Poll::Ready(Err(Failure::Dead(denial)));
         }
         while timer.as_mut().poll(context).is_ready() {
-            if due() <= clock::mono() {
-                return Poll::Ready(Err(late()));
+            match due() {
+                (due, slow) if due <= clock::mono() => {
+                    return Poll::Ready(Err(if slow { Failure::Slow } else { late() }));
+                }
+                _ => timer.as_mut().reset(look().into()),
             }
-            timer.as_mut().reset(due().into());
         }
         Poll::Pending
     })

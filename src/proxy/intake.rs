@@ -70,6 +70,9 @@ impl Intake {
 
 /// The host of a request that has exactly one reading.
 fn form(parts: &Parts, flaw: Option<Flaw>) -> Result<HeaderValue, Denial> {
+    if flaw == Some(Flaw::Late) {
+        return Err(Denial::RequestTimeout);
+    }
     if has_two_lengths(parts) || flaw == Some(Flaw::Malformed) {
         return Err(Denial::MalformedRequest);
     }

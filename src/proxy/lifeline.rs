@@ -3,7 +3,8 @@
 //! Each worker keeps a list of its requests in flight. When a snapshot is swapped, and a few times
 //! a second for what time ends, it looks each key up again and cuts what belongs to a dead one. A
 //! stream ends itself when it is cut, but one whose client reads nothing is not even asked for
-//! more: of HTTP/1, where a connection is one stream, the connection is then closed instead.
+//! more: then its connection is closed over HTTP/1, where that is one stream, or its task is ended
+//! over HTTP/2.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 
+use super::exec::StreamTask;
 use super::socket::Socket;
 use super::worker::Current;
 use crate::gate::Denial;
@@ -35,9 +37,17 @@ pub(super) struct Line {
     owner: RefCell<Owner>,
     cut: Cell<Option<Denial>>,
     until: Cell<Option<Instant>>,
-    /// The client's connection, where nothing else is on it.
-    socket: Option<Socket>,
+    hold: Option<Hold>,
     waker: RefCell<Option<Waker>>,
+}
+
+/// By what a stream can be ended that does not ask for more.
+#[derive(Debug)]
+pub(super) enum Hold {
+    /// Its connection, where nothing else is on it.
+    Connection(Socket),
+    /// Its task.
+    Stream(StreamTask),
 }
 
 /// The key: at first by its place in the world that judged it, which costs nothing; once that
@@ -56,14 +66,14 @@ impl Lifelines {
         world: &Rc<Current>,
         key: Option<KeyIndex>,
         until: Option<Instant>,
-        socket: Option<Socket>,
+        hold: Option<Hold>,
     ) -> Rc<Line> {
         let owner = key.map_or(Owner::Nobody, |key| Owner::Placed(Rc::clone(world), key));
         let line = Rc::new(Line {
             owner: RefCell::new(owner),
             cut: Cell::new(None),
             until: Cell::new(until),
-            socket,
+            hold,
             waker: RefCell::new(None),
         });
         let mut lines = self.0.borrow_mut();
@@ -129,10 +139,14 @@ impl Line {
     }
 
     fn close_if_stuck(&self, mono: Instant) {
-        if let (Some(until), Some(socket)) = (self.until.get(), &self.socket)
-            && mono.saturating_duration_since(until) >= GRACE
-        {
-            socket.close();
+        let stuck = |until| mono.saturating_duration_since(until) >= GRACE;
+        if !self.until.get().is_some_and(stuck) {
+            return;
+        }
+        match &self.hold {
+            Some(Hold::Connection(socket)) => socket.close(),
+            Some(Hold::Stream(task)) => task.end(),
+            None => {}
         }
     }
 

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpListener};
 use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
+use super::doors::Doors;
 use crate::config::Listen;
 use crate::observe::ListenerKind;
 
@@ -39,6 +40,7 @@ fn reason(error: &io::Error) -> String {
 #[derive(Debug, Default)]
 pub struct Bound {
     pub(super) listeners: Vec<(TcpListener, ListenerKind)>,
+    pub(super) doors: Doors,
 }
 
 impl Bound {
@@ -47,7 +49,9 @@ impl Bound {
     /// # Errors
     /// The first address that cannot be had.
     pub fn bind(listen: &Listen, workers: usize) -> Result<Vec<Self>, ListenError> {
-        let mut bound: Vec<Self> = (0..workers).map(|_| Self::default()).collect();
+        let doors = Doors::default();
+        let one = |_| Self { listeners: Vec::new(), doors: doors.clone() };
+        let mut bound: Vec<Self> = (0..workers).map(one).collect();
         let https = listen.https.iter().map(|address| (*address, ListenerKind::Https));
         let http = listen.http.iter().map(|address| (*address, ListenerKind::Http));
         for (mut address, kind) in https.chain(http) {

@@ -32,6 +32,7 @@ pub(super) async fn answer(
         Ok(()) => mint(&mut exchange, endpoint, parts, &payload, intake),
         Err(denial) => Err(denial),
     };
+    let outcome = outcome.map_err(|denial| charge::attempt(&mut exchange, denial));
     let close = refuse::put_away(outcome.as_ref().err().copied(), parts, payload);
     let mut response = match outcome {
         Ok(document) => exchange.mint(&document, close),

@@ -9,17 +9,20 @@ mod body;
 mod charge;
 mod connect;
 mod connection;
+mod doors;
 mod exchange;
 mod exec;
 mod forward;
 mod guard;
 mod headers;
 mod id;
+mod idle;
 mod intake;
 mod lifeline;
 mod linger;
 mod listen;
 mod mint;
+mod outlet;
 mod payload;
 mod pool;
 mod quota;
@@ -86,6 +89,7 @@ async fn answer(
             mint::answer(exchange, endpoint, &parts, payload, &intake).await
         }
         Err(denial) => {
+            let denial = charge::attempt(&mut exchange, denial);
             let close = refuse::put_away(Some(denial), &parts, payload);
             exchange.refuse(denial, close)
         }

@@ -16,9 +16,7 @@ use crate::gate::Budget;
 use crate::gate::Denial;
 use crate::gate::Reserve;
 
-/// How long a client may pause within an inspected body.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long all of it may take: this, and a second for each of so many bytes that it may have.
+/// How long all of an inspected body may take: this, and a second for each of so many bytes that it may have.
 const LONGEST: Duration = Duration::from_secs(30);
 const BYTES_A_SECOND: usize = 64 * 1024;
 /// The first piece of memory that is reserved for a body.
@@ -54,6 +52,8 @@ pub(super) struct Room<'a> {
     pub(super) most: usize,
     /// What all connections share, and how much that is.
     pub(super) budget: (&'a Budget, usize),
+    /// How long the client may pause within it.
+    pub(super) pause: Duration,
 }
 
 impl Payload {
@@ -134,7 +134,7 @@ impl Held {
     ) -> Result<Option<HeaderMap>, Stop> {
         let late = |_| Stop::Denied(Denial::RequestTimeout);
         loop {
-            let next = until.min(clock::mono() + LONGEST_PAUSE);
+            let next = until.min(clock::mono() + room.pause);
             let frame = tokio::time::timeout_at(next.into(), body.frame()).await.map_err(late)?;
             let frame = match frame {
                 None => return Ok(None),

@@ -34,7 +34,7 @@ pub(super) async fn forward(
     let key = permit.grant().key();
     let until = forward::until(permit.grant().timeout());
     let line = (key.is_some() || until.is_some()).then(|| exchange.tie(key, until));
-    let limits = Limits { until, line };
+    let limits = Limits { until, line, pause: exchange.world().bounds().upload_pause };
     let websocket = exchange.is_http11()
         && payload.is_empty()
         && headers::asks_for_websocket(&parts.method, &parts.headers);
@@ -65,13 +65,14 @@ pub(super) async fn forward(
         exchange.open();
     }
     let quota = exchange.quota;
+    let piece = if exchange.is_http2() { PIECE } else { usize::MAX };
     let guards = exchange.into_guards(permit.into_slot(), limits.line.clone());
     let mut response = match switched {
         true => upgrade::switch(answer, client, guards),
         false => {
             let patience = Patience::new(upstream.timeout, limits.until);
             let metrics = worker.metrics().clone();
-            pass(answer, lease, Passing { upload, guards, patience, metrics })
+            pass(answer, lease, Passing { upload, guards, patience, metrics, piece })
         }
     };
     quota::tell(response.headers_mut(), quota.as_ref());
@@ -84,7 +85,12 @@ struct Passing {
     guards: Guards,
     patience: Patience,
     metrics: WorkerMetrics,
+    piece: usize,
 }
+
+/// The most that is handed over at once to a client that takes an answer piece by piece, so that
+/// one who is slow is seen to go on.
+const PIECE: usize = 16 * 1024;
 
 /// The request as the upstream shall see it, and the handle by which the client's connection may
 /// become something else.
@@ -135,8 +141,8 @@ fn pass(
 ) -> Response<ResponseBody> {
     let (mut parts, inner) = answer.into_parts();
     headers::downstream(&mut parts.headers, parts.status);
-    let Passing { upload, guards, patience, metrics } = passing;
-    let stream = Stream { inner, lease, upload, guards, patience, metrics };
+    let Passing { upload, guards, patience, metrics, piece } = passing;
+    let stream = Stream { inner, kept: None, lease, upload, guards, patience, metrics, piece };
     let mut response = Response::new(ResponseBody::streaming(stream));
     *response.status_mut() = parts.status;
     *response.headers_mut() = parts.headers;

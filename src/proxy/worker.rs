@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::net::IpAddr;
 use std::net::TcpListener;
 use std::ops::Deref;
 use std::rc::Rc;
@@ -15,12 +16,18 @@ use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
 use super::connection;
+use super::doors::{Doors, Spare, is_exhausted};
 use super::id::RequestIds;
 use super::lifeline::Lifelines;
 use super::listen::Bound;
 use super::pool::Pool;
 use crate::clock;
+use crate::gate::Attempts;
 use crate::gate::Budget;
+use crate::gate::Crowd;
+use crate::gate::Crowded;
+use crate::gate::Most;
+use crate::gate::Place;
 use crate::gate::Rates;
 use crate::gate::Slots;
 use crate::gate::normalize;
@@ -28,6 +35,7 @@ use crate::live::Live;
 use crate::live::World;
 use crate::live::WorldCell;
 use crate::observe::ListenerKind;
+use crate::observe::TurnedAway;
 use crate::observe::UpstreamError;
 use crate::observe::WorkerMetrics;
 
@@ -54,7 +62,10 @@ pub(super) struct Worker {
     current: RefCell<Rc<Current>>,
     slots: Slots,
     rates: Rates,
+    attempts: Attempts,
+    crowd: Crowd,
     budget: Budget,
+    doors: Doors,
     metrics: WorkerMetrics,
     pool: Pool,
     lifelines: Lifelines,
@@ -90,7 +101,7 @@ pub fn run(live: &Live, bound: Bound, phase: watch::Receiver<Phase>) -> io::Resu
     warm_up();
     let local = LocalSet::new();
     local.block_on(&runtime, async {
-        let worker = Rc::new(Worker::new(live, phase));
+        let worker = Rc::new(Worker::new(live, bound.doors, phase));
         let mut accepting = Vec::new();
         for (listener, kind) in bound.listeners {
             let listener = tokio::net::TcpListener::from_std(listener)?;
@@ -114,7 +125,7 @@ fn warm_up() {
 }
 
 async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, kind: ListenerKind) {
-    let mut failing = false;
+    let (mut failing, mut spare) = (false, Spare::new());
     loop {
         let accepted = tokio::select! {
             biased;
@@ -122,10 +133,19 @@ async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, kind: Lis
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => {
+            Ok((stream, peer)) if spare.restore() => {
                 failing = false;
                 start(&worker, stream, peer, kind);
             }
+            // There was one descriptor left, and it was the spare one.
+            Ok((stream, _)) => {
+                drop(stream);
+                spare.restore();
+                worker.doors.turned_away(&worker.metrics, TurnedAway::Descriptors);
+            }
+            Err(error) if is_exhausted(&error) && spare.spend() => {}
+            // The client has gone already.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 // Said once, not once for each connection that waits.
                 if !failing {
@@ -152,11 +172,17 @@ fn leftovers(worker: &Rc<Worker>, listener: &TcpListener, kind: ListenerKind) {
 }
 
 fn start(worker: &Rc<Worker>, stream: TcpStream, peer: std::net::SocketAddr, kind: ListenerKind) {
+    let peer = normalize(peer.ip());
+    let place = match worker.place(peer) {
+        Ok(place) => place,
+        // Closed as it is dropped.
+        Err(reason) => return worker.doors.turned_away(&worker.metrics, reason),
+    };
     let task = worker.task();
     let worker = Rc::clone(worker);
     tokio::task::spawn_local(async move {
         let _task = task;
-        connection::serve(worker, stream, normalize(peer.ip()), kind).await;
+        connection::serve(worker, stream, (peer, place), kind).await;
     });
 }
 
@@ -174,7 +200,7 @@ async fn tick(worker: Rc<Worker>, mut changes: watch::Receiver<u64>) {
 }
 
 impl Worker {
-    fn new(live: &Live, phase: watch::Receiver<Phase>) -> Self {
+    fn new(live: &Live, doors: Doors, phase: watch::Receiver<Phase>) -> Self {
         let mut cache = Cache::new(live.cell());
         let current = RefCell::new(Rc::new(Current(Arc::clone(cache.load()))));
         Self {
@@ -182,7 +208,10 @@ impl Worker {
             current,
             slots: live.slots().clone(),
             rates: live.rates().clone(),
+            attempts: live.attempts().clone(),
+            crowd: live.crowd().clone(),
             budget: live.budget().clone(),
+            doors,
             metrics: live.metrics().worker(),
             pool: Pool::default(),
             lifelines: Lifelines::default(),
@@ -213,6 +242,10 @@ impl Worker {
         &self.rates
     }
 
+    pub(super) const fn attempts(&self) -> &Attempts {
+        &self.attempts
+    }
+
     pub(super) const fn budget(&self) -> &Budget {
         &self.budget
     }
@@ -241,6 +274,20 @@ impl Worker {
             self.complained.set(Some(now));
             tracing::warn!(kind = kind.as_str(), detail, "the upstream fails");
         }
+    }
+
+    /// A place for a connection, if there is one for it.
+    fn place(&self, peer: IpAddr) -> Result<Place, TurnedAway> {
+        let world = self.world();
+        let bounds = world.bounds();
+        // Behind a trusted proxy there are many.
+        let trusted = world.trusted_proxies().iter().any(|network| network.contains(&peer));
+        let of_one = if trusted { 0 } else { bounds.connections_per_address };
+        let most = Most { all: bounds.connections, of_one };
+        self.crowd.enter(peer, most).map_err(|crowded| match crowded {
+            Crowded::All => TurnedAway::Connections,
+            Crowded::Address => TurnedAway::PerAddress,
+        })
     }
 
     /// Counts a task that a drain waits for.

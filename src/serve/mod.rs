@@ -1,5 +1,6 @@
 //! The composition root: configuration → world → listeners → workers → signals → drain.
 
+mod descriptors;
 mod echo;
 
 use std::io;
@@ -112,6 +113,7 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         tracing::warn!("{}", warning.line());
     }
     let config = reloader.config().clone();
+    make_room(&live, config.bounds.connections);
     let bound = Bound::bind(&config.listen, config.workers)?;
     let addresses = |kind| bound.first().map(|bound| bound.addresses(kind)).unwrap_or_default();
     let (https, http) = (addresses(ListenerKind::Https), addresses(ListenerKind::Http));
@@ -147,6 +149,23 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
     // Workers that did not end in time end with the process.
     runtime.shutdown_background();
     served
+}
+
+/// Says how many connections there may be, and how that came.
+fn make_room(live: &Live, wanted: usize) {
+    let descriptors = descriptors::take_all();
+    let capacity = descriptors::connections(descriptors);
+    live.crowd().set_capacity(capacity);
+    if wanted > capacity {
+        tracing::warn!(
+            connections = wanted,
+            descriptors,
+            "`limits.connections` is more than the process may open files for; raise its limit of \
+             open files to two for each connection"
+        );
+    }
+    let connections = if wanted == 0 { capacity } else { wanted };
+    tracing::info!(connections, descriptors, "connections are limited");
 }
 
 fn announce(addresses: &Addresses) {

@@ -78,6 +78,11 @@ impl Default for Inner {
 }
 
 impl Rates {
+    /// With room for so many addresses.
+    pub(super) fn holding(most_addresses: usize) -> Self {
+        Self { inner: Arc::new(Inner { most_addresses, ..Inner::default() }) }
+    }
+
     /// Counts a request in its lane.
     ///
     /// # Errors

@@ -14,9 +14,11 @@ mod head;
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
 
 use self::framer::{Fed, Framer};
 
@@ -29,8 +31,10 @@ pub(super) struct Input(Arc<Mutex<Found>>);
 
 #[derive(Debug, Default)]
 struct Found {
-    /// The number of the request that is not what came, counted from 1.
-    malformed: Option<u64>,
+    /// The number of the request that is not what came, counted from 1, and why.
+    replaced: Option<(u64, Flaw)>,
+    /// Whether a head has begun whose end has not come.
+    in_head: bool,
     /// The numbers of the requests whose targets have a fragment.
     fragments: Vec<u64>,
     /// Whether what comes is no longer HTTP.
@@ -42,6 +46,8 @@ struct Found {
 pub enum Flaw {
     /// The head, or the framing that it announces, has more than one reading.
     Malformed,
+    /// The head did not come to its end in time.
+    Late,
     /// The target has a fragment, which the library has cut off.
     Fragment,
 }
@@ -50,12 +56,17 @@ impl Input {
     /// What is wrong with a request of the connection, by its number, counted from 1. Says so once.
     pub(super) fn take(&self, number: u64) -> Option<Flaw> {
         let mut found = self.found();
-        if found.malformed == Some(number) {
-            return Some(Flaw::Malformed);
+        if let Some((_, flaw)) = found.replaced.filter(|(replaced, _)| *replaced == number) {
+            return Some(flaw);
         }
         let at = found.fragments.iter().position(|&other| other == number)?;
         found.fragments.swap_remove(at);
         Some(Flaw::Fragment)
+    }
+
+    /// Whether a head has begun whose end has not come.
+    pub(super) fn in_head(&self) -> bool {
+        self.found().in_head
     }
 
     /// Says that the connection has become something else than HTTP.
@@ -92,23 +103,40 @@ pub(super) struct Guarded<T> {
     /// What may be handed on, from a position.
     ready: (Vec<u8>, usize),
     end: Option<End>,
+    /// How long a head may take, and the end of that for the one that has begun.
+    head: Duration,
+    late: Option<Pin<Box<Sleep>>>,
+    /// How many heads had come when that began.
+    heads: u64,
 }
 
 /// Why no more is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// After a head that has no single reading.
+    /// After a head that has no single reading, or no end.
     Malformed,
     /// In a body that breaks its framing.
     Broken,
 }
 
 impl<T> Guarded<T> {
-    pub(super) fn new(io: T) -> (Self, Input) {
+    /// `head` is how long a head may take, from its first byte to its end.
+    pub(super) fn new(io: T, head: Duration) -> (Self, Input) {
         let input = Input::default();
         let (held, ready) = (Vec::new(), (Vec::new(), 0));
         let framer = Framer::default();
-        (Self { io, framer, input: input.clone(), held, ready, end: None }, input)
+        let guarded = Self {
+            io,
+            framer,
+            input: input.clone(),
+            held,
+            ready,
+            end: None,
+            head,
+            late: None,
+            heads: 0,
+        };
+        (guarded, input)
     }
 
     /// The stream itself, for what nobody will parse.
@@ -159,12 +187,46 @@ impl<T> Guarded<T> {
         self.end = match fed.ended {
             None => return,
             Some(framer::Ended::Head) => {
-                self.input.found().malformed = Some(self.framer.requests() + 1);
-                self.ready.0.extend_from_slice(STAND_IN);
-                Some(End::Malformed)
+                self.replace(Flaw::Malformed);
+                return;
             }
             Some(framer::Ended::Body) => Some(End::Broken),
         };
+    }
+}
+
+impl<T> Guarded<T> {
+    /// Hands on a request of ours in the place of a head, and nothing after it.
+    fn replace(&mut self, flaw: Flaw) {
+        self.input.found().replaced = Some((self.framer.requests() + 1, flaw));
+        self.ready.0.extend_from_slice(STAND_IN);
+        self.end = Some(End::Malformed);
+    }
+
+    /// Notes whether a head has begun. The next one has a time of its own.
+    fn note_head(&mut self) {
+        // An empty line may stand before a head, and does after some bodies.
+        let begun = !matches!(self.held.as_slice(), [] | [b'\r'] | [b'\r', b'\n']);
+        let mut found = self.input.found();
+        if !begun || self.framer.requests() != self.heads {
+            self.late = None;
+            self.heads = self.framer.requests();
+        }
+        found.in_head = begun;
+    }
+
+    /// Ready when the head that has begun took too long, and is replaced. Its time is counted from
+    /// when all that had come was read.
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let head = self.head;
+        if !self.input.in_head() {
+            return Poll::Pending;
+        }
+        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(head)));
+        ready!(late.as_mut().poll(context));
+        self.held = Vec::new();
+        self.replace(Flaw::Late);
+        Poll::Ready(())
     }
 }
 
@@ -189,11 +251,15 @@ impl<T: AsyncRead + Unpin> AsyncRead for Guarded<T> {
                 None => {}
             }
             let start = buffer.filled().len();
-            std::task::ready!(Pin::new(&mut this.io).poll_read(context, buffer))?;
+            if Pin::new(&mut this.io).poll_read(context, buffer)?.is_pending() {
+                ready!(this.poll_late(context));
+                continue;
+            }
             if buffer.filled().len() == start {
                 return Poll::Ready(Ok(()));
             }
             this.look(buffer, start);
+            this.note_head();
             if buffer.filled().len() > start {
                 return Poll::Ready(Ok(()));
             }

@@ -2,6 +2,7 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -30,7 +31,7 @@ impl AsyncRead for Pieces {
 /// What is handed on, and how it ends.
 fn handed_on(pieces: Vec<Vec<u8>>, room: usize) -> (Vec<u8>, Option<End>, Input) {
     let pieces = pieces.into_iter().filter(|piece| !piece.is_empty()).collect();
-    let (mut guarded, input) = Guarded::new(Pieces(pieces));
+    let (mut guarded, input) = Guarded::new(Pieces(pieces), Duration::from_hours(1));
     let (mut all, mut context) = (Vec::new(), Context::from_waker(Waker::noop()));
     loop {
         let mut bytes = vec![0; room];
@@ -137,7 +138,7 @@ fn lines_end_with_cr_and_lf() {
 fn an_upgraded_connection_is_not_looked_at() {
     let head = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
     let pieces = vec![head.as_bytes().to_vec(), b"\x81\x02".to_vec(), b"\nno\n".to_vec()];
-    let (mut guarded, input) = Guarded::new(Pieces(pieces));
+    let (mut guarded, input) = Guarded::new(Pieces(pieces), Duration::from_hours(1));
     let mut context = Context::from_waker(Waker::noop());
     let mut next = || {
         let mut bytes = [0; 100];
