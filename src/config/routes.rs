@@ -118,6 +118,8 @@ fn route<'t>(root: &mut Section<'t, '_>, table: At<Table<'t>>) -> Option<Placed>
     let any_permission = any_permission(&mut section);
     let encodings = [("refuse", false), ("allow", true)];
     let encoded_slash = choice(&mut section, "path_encoding", &encodings).unwrap_or_default();
+    let browsers = [("allow", false), ("refuse", true)];
+    let refuses_browsers = choice(&mut section, "browser", &browsers).unwrap_or_default();
     let kinds = [("workspace", Kind::Workspace), ("profile", Kind::Profile)];
     let kind = choice(&mut section, "kind", &kinds);
     let account_place = section.peek("account_from").map(|(_, value)| value);
@@ -141,6 +143,7 @@ fn route<'t>(root: &mut Section<'t, '_>, table: At<Table<'t>>) -> Option<Placed>
         account_from,
         profile_from,
         encoded_slash,
+        refuses_browsers,
         body,
         rate,
         in_flight,

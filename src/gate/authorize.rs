@@ -125,6 +125,12 @@ pub(super) fn authorize(
     passed: &mut Checks,
 ) -> Result<(), Denial> {
     let record = snapshot.table().record(principal.key()).ok_or(Denial::UnknownKey)?;
+    if rule.refuses_browsers {
+        if facts.comes_from_a_page() {
+            return Err(Denial::BrowserRefused);
+        }
+        passed.pass(Check::Browser);
+    }
     names_its_account(rule, path, record, passed)?;
     names_its_profile(rule, path, principal, record, passed)?;
     match rule.kind {

@@ -32,6 +32,7 @@ checks! {
     AccountStatus "account_status" "Is the key's account enabled?";
     Address "address" "May the key be used from there?";
     Route "route" "Is there a route?";
+    Browser "browser" "Does it come from a web page, where those are refused?";
     AccountFrom "account_from" "Is the account that the path names the key's own?";
     ProfileFrom "profile_from" "Is the profile that the path names the credential's own?";
     Kind "kind" "Is it the kind of key that the route asks for?";
@@ -90,6 +91,7 @@ impl Denial {
             Self::AccountDisabled => Check::AccountStatus,
             Self::IpNotAllowed => Check::Address,
             Self::NoRoute => Check::Route,
+            Self::BrowserRefused => Check::Browser,
             Self::WrongAccount => Check::AccountFrom,
             Self::WrongProfile => Check::ProfileFrom,
             Self::KindNotAllowed => Check::Kind,

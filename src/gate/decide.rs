@@ -128,11 +128,20 @@ fn leads_to_one_place(
     }
     let Some(plain) = path.without_parameters() else { return Ok(()) };
     let index = |found: Matched<'_>| found.map(|(index, _)| index);
-    let elsewhere = index(snapshot.routes().find(&plain, facts.method)) != index(route);
+    let elsewhere = index(snapshot.routes().find(&plain, facts.method)) != index(route)
+        || names_someone_else(path, route, facts);
     match elsewhere || endpoint(&plain, facts, snapshot).is_some() || plain.has_empty_segment() {
         true => Err(Denial::AmbiguousPath),
         false => Ok(()),
     }
+}
+
+/// Whether the account or the profile that a path names is another one without its parameters. An
+/// id may have a `;`: it is written `%3b`.
+fn names_someone_else(path: &CanonicalPath<'_>, route: Matched<'_>, facts: &Facts<'_>) -> bool {
+    let named = route.map(|(_, rule)| [rule.account_from, rule.profile_from]).unwrap_or_default();
+    let mut segments = named.into_iter().flatten().filter_map(|at| path.segment(at));
+    facts.path.contains(';') && segments.any(|segment| segment.contains(';'))
 }
 
 fn transport_accepted(facts: &Facts<'_>, snapshot: &Snapshot) -> bool {

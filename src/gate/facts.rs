@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 
 use http::header::CONTENT_LENGTH;
+use http::header::ORIGIN;
 use http::{HeaderMap, HeaderName, Method};
 
 /// How a request reached us.
@@ -64,6 +65,12 @@ impl<'r> Facts<'r> {
             (Some(value), None) if !value.as_bytes().contains(&b',') => Sole::One(value.as_bytes()),
             _ => Sole::Many,
         }
+    }
+
+    /// Whether a web page sends it: pages cannot leave `Origin` away where they may not read the
+    /// answer, nor anything where a script asks for more (Fetch standard, section 3.2).
+    pub(super) fn comes_from_a_page(&self) -> bool {
+        self.headers.contains_key(ORIGIN)
     }
 
     /// The length that was announced of the body.

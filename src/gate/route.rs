@@ -159,6 +159,8 @@ pub struct Route {
     pub profile_from: Option<usize>,
     /// Whether an encoded `/` may stand in a segment.
     pub encoded_slash: bool,
+    /// Whether requests of web pages are refused: keys do not belong there.
+    pub refuses_browsers: bool,
     /// What is asked of the body.
     pub body: BodyRules,
     /// How many in a time.
@@ -190,6 +192,7 @@ impl Route {
             account_from: None,
             profile_from: None,
             encoded_slash: false,
+            refuses_browsers: false,
             body: BodyRules::default(),
             rate: None,
             in_flight: None,
@@ -209,6 +212,7 @@ impl Route {
             || self.kind.is_some()
             || self.account_from.is_some()
             || self.profile_from.is_some()
+            || self.refuses_browsers
             || !self.body.is_empty()
     }
 

@@ -104,6 +104,8 @@ denials! {
         "The rate limit is reached.";
     UpstreamTimeout "upstream_timeout" 504 "The upstream did not answer in time"
         "The upstream, or the route's whole time, ran out.";
+    BrowserRefused "browser_refused" 403 "This is not for browsers"
+        "The request comes from a web page, and the route refuses those.";
     RequestTimeout "request_timeout" 408 "The request did not arrive in time"
         "An inspected body did not arrive in time.";
 }
@@ -175,6 +177,6 @@ mod tests {
             assert_eq!(Denial::from_name(denial.name()), Some(*denial));
             assert_eq!(denial.status().as_u16(), denial.default_status());
         }
-        assert_eq!(Denial::ALL.len(), 33);
+        assert_eq!(Denial::ALL.len(), 34);
     }
 }

@@ -185,6 +185,7 @@ key              passed       keys.toml:4                   key `reader` is in f
 account status   passed       keys.toml:1                   account `acme` is enabled
 address          not asked                                  the key may be used from anywhere
 route            passed       keygate.toml:21               `/users/{id}` takes `GET` of `/users/7`
+browser          not asked
 account from     not asked
 profile from     not asked
 kind             not asked
@@ -220,6 +221,7 @@ fn what_passes_is_told_with_the_identity_and_with_the_limits_that_are_not_judged
     let wanted = r#"
 address          passed      keys.toml:16                    `127.0.0.1` is in `127.0.0.0/8`
 route            passed      keygate.toml:26                 `/events` takes `POST` of `/events`
+browser          not asked
 account from     not asked
 profile from     not asked
 kind             not asked

@@ -56,6 +56,14 @@ pub(super) fn route(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     }
 }
 
+pub(super) fn browser(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
+    let detail = match denial {
+        None => "it has no `Origin`, so that no web page sends it",
+        Some(_) => "it has an `Origin`, as web pages send it",
+    };
+    Note::new(detail, matter.route_place(&["browser"]))
+}
+
 pub(super) fn account_from(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     let at = matter.route().and_then(|(_, route)| route.account_from);
     let own = matter.record().map(|record| record.account.as_str()).unwrap_or_default();

@@ -146,6 +146,7 @@ impl<'m> Matter<'m> {
             (_, Check::AccountStatus) => holder::account_status(self, denial),
             (_, Check::Address) => holder::address(self, denial),
             (_, Check::Route) => rule::route(self, denial),
+            (_, Check::Browser) => rule::browser(self, denial),
             (_, Check::AccountFrom) => rule::account_from(self, denial),
             (_, Check::ProfileFrom) => rule::profile_from(self, denial),
             (_, Check::Kind) => rule::kind(self, denial),

@@ -112,8 +112,14 @@ fn bodies_are_judged_by_what_their_route_asks() {
 }
 
 #[test]
+fn pages_that_hold_a_key_are_refused_where_a_route_says_so() {
+    play("browsers.toml");
+}
+
+#[test]
 fn ambiguous_paths_are_refused() {
     play("paths.toml");
+    play("encodings.toml");
 }
 
 #[test]
