@@ -50,6 +50,13 @@ enforce = false
 [[route]]
 path = "/open"
 public = true
+
+[[route]]
+path = "/profile"
+permission_from = "/may"
+attributes_from = ""
+tags_from = "/tags"
+kind = "workspace"
 "#;
 
 const KEYS: &str = r#"[[account]]
@@ -74,6 +81,14 @@ events = { allow = ["page.visit"] }
 id = "withdrawn"
 account = "acme"
 digest = "{withdrawn}"
+
+[[key]]
+id = "editor"
+account = "acme"
+digest = "sha256:0000000000000000000000000000000000000000000000000000000000000000"
+access = "write"
+attributes = { allow = ["name"], tags = ["vip"] }
+events = { deny = ["product.buy"] }
 "#;
 
 const READER: &str = "explain-reader-key-00000001";
@@ -300,6 +315,11 @@ fn a_whole_request_may_carry_what_arguments_may_not() {
     said.came_to(0, "forwarded", None);
     assert_eq!(said.json()["key"]["id"], "writer");
     assert_eq!(said.check("credential_form").0, "passed");
+    let connect = format!("CONNECT a.test:443 HTTP/1.1\r\nX-Api-Key: {WRITER}");
+    let bytes = format!("{connect}\r\nHost: a.test:443\r\n\r\n");
+    let said = home.explain_with(&["--request", "-", "--json"], bytes.as_bytes());
+    said.came_to(1, "refused", Some("no_route"));
+    assert_eq!(said.json()["request"]["path"], "/");
     // As an editor writes it.
     home.write("wire", format!("GET /users/7 HTTP/1.1\nHost: a\nX-Api-Key: {READER}\n\n"));
     let said = home.explain(&["--request", "wire", "--json"]);
@@ -403,6 +423,51 @@ fn what_is_waived_is_told_as_that() {
     assert_eq!(
         said.check("credential_form"),
         ("not_asked".into(), "keygate.toml:39".into(), "the route is public".into())
+    );
+}
+
+#[test]
+fn what_a_body_asks_for_is_held_against_what_the_key_has() {
+    let home = Home::new();
+    let ask = |path: &str, body: &str| {
+        let json = "Content-Type: application/json";
+        let ask = ["POST", path, "--key-id", "editor", "--json", "--body", "-", "--header", json];
+        home.explain_with(&ask, body.as_bytes())
+    };
+    let said = ask("/profile", r#"{"may":"edit","name":1,"age":2,"tags":["vip","old"]}"#);
+    said.came_to(1, "refused", Some("attribute_not_allowed"));
+    let detail = "the body changes `age`, tags `old`; the key may change `name`, tags `vip`";
+    assert_eq!(said.check("attributes").2, detail);
+    assert_eq!(said.check("body_permission").2, "the body asks for `edit`, and the key has all");
+    assert_eq!(said.check("kind").0, "passed");
+    let said = ask("/profile", r#"{"may":"edit","name":1,"tags":["vip"]}"#);
+    said.came_to(0, "forwarded", None);
+    let detail = "the body changes `name`, tags `vip`; the key may change `name`, tags `vip`";
+    assert_eq!(said.check("attributes").2, detail);
+    let said = ask("/profile", r#"{"may":"edit","may":"edit","tags":[]}"#);
+    said.came_to(1, "refused", Some("invalid_body"));
+    assert!(said.check("body_form").2.contains("a name occurs twice"), "{}", said.out);
+    let said = ask("/profile", "{");
+    assert!(said.check("body_form").2.starts_with("the body is not JSON: EOF"), "{}", said.out);
+    let said = ask("/events", r#"{"action":"product.buy"}"#);
+    let detail =
+        "the request is `product.buy`; the key may send every event but never `product.buy`";
+    assert_eq!(said.check("events").2, detail);
+    let json = ["POST", "/events", "--key-id", "editor", "--json", "--body", "-"];
+    let said = home.explain_with(&json, b"{}");
+    said.came_to(1, "refused", Some("wrong_content_type"));
+    let detail = "the route takes `application/json` in UTF-8; this is none";
+    assert_eq!(said.check("body_form").2, detail);
+    let set = ["--set", "route.1.max_body=20"];
+    let said = home.explain_with(
+        &[&json[..], &["--header", "Content-Type: application/json"], &set].concat(),
+        &[b' '; 21],
+    );
+    said.came_to(1, "refused", Some("body_too_large"));
+    let told = said.check("body_form");
+    assert_eq!(
+        (told.1.as_str(), told.2.as_str()),
+        ("--set:null", "the route takes 20 bytes; this has 21")
     );
 }
 

@@ -56,6 +56,11 @@ impl Asked {
         Ok(Self { parts, body, intake, transport, has_body })
     }
 
+    /// The path as it is judged, without the query.
+    pub(super) fn path(&self) -> &str {
+        self.facts().path
+    }
+
     pub(super) fn facts(&self) -> Facts<'_> {
         self.intake.facts(&self.parts, self.transport, self.has_body)
     }

@@ -33,13 +33,15 @@ pub(super) fn request_form(matter: &Matter<'_>, denial: Option<Denial>) -> Note 
             format!("it is for one host, {}", named(host.to_str().unwrap_or_default()))
         }
         (Some(_), Ok(_)) => "`CONNECT` asks for a tunnel, which an API is never".to_owned(),
-        (_, Err(_)) => "its host or its length is missing, repeated or contradicted".to_owned(),
+        (_, Err(_)) => {
+            "its host, its length or its line ends can be read in more than one way".to_owned()
+        }
     };
     Note::new(detail, None)
 }
 
 pub(super) fn path_form(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
-    let path = named(matter.asked.parts.uri.path());
+    let path = named(matter.asked.path());
     let detail = match (denial, &matter.asked.intake.host) {
         (None, _) => format!("{path} reads one way"),
         (Some(_), Err(_)) => "its target has a fragment, which some would read as path".to_owned(),

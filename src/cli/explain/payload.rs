@@ -1,5 +1,7 @@
 //! The body in words: its type, its form, and what it asks for.
 
+use std::borrow::Cow;
+
 use http::header::CONTENT_ENCODING;
 use http::header::CONTENT_TYPE;
 
@@ -87,43 +89,53 @@ pub(super) fn permission(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     Note::new(detail, matter.route_place(&["permission_from"])).also(holding(matter))
 }
 
-pub(super) fn events(matter: &Matter<'_>, _: Option<Denial>) -> Note {
+pub(super) fn events(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     let (Some((_, route)), Some(record)) = (matter.route(), matter.record()) else {
         return Note::default();
     };
+    let rules = &record.events;
     let fixed = route.body.events.iter().map(|event| &**event);
     let sent = matter.ruling.found.iter().flat_map(|found| &found.events).map(|event| &**event);
-    let allowed = match record.events.allow.is_empty() {
+    let among = |list: &[Box<str>], event: &str| list.iter().any(|listed| **listed == *event);
+    // Of many, those are shown that are in the way.
+    let shown = fixed.chain(sent).filter(|event| {
+        let barred = !rules.allow.is_empty() && !among(&rules.allow, event);
+        denial.is_none() || barred || among(&rules.deny, event)
+    });
+    let allowed = match rules.allow.is_empty() {
         true => "every event".to_owned(),
-        false => listed(record.events.allow.iter()),
+        false => listed(rules.allow.iter()),
     };
-    let never = match record.events.deny.is_empty() {
+    let never = match rules.deny.is_empty() {
         true => String::new(),
-        false => format!(" but never {}", listed(record.events.deny.iter())),
+        false => format!(" but never {}", listed(rules.deny.iter())),
     };
-    let detail =
-        format!("the request is {}; the key may send {allowed}{never}", listed(fixed.chain(sent)));
+    let detail = format!("the request is {}; the key may send {allowed}{never}", listed(shown));
     let place = matter.route_place(&["events", "events_from"]);
     Note::new(detail, place).also(matter.key_place(&["events"]))
 }
 
-pub(super) fn attributes(matter: &Matter<'_>, _: Option<Denial>) -> Note {
+pub(super) fn attributes(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     let (Some(record), Some(found)) = (matter.record(), matter.ruling.found.as_ref()) else {
         return Note::default();
     };
-    let sent = match found.tags.is_empty() {
-        true => format!("the body changes {}", listed(&found.attributes)),
-        false => {
-            format!("the body changes {}, tags {}", listed(&found.attributes), listed(&found.tags))
-        }
+    let place = matter.route_place(&["attributes_from", "tags_from"]);
+    let rules = record.attributes.as_deref();
+    // Of many, those are shown that are in the way.
+    let shown = |names: &[Cow<'_, str>], may: Option<&[Box<str>]>| {
+        let barred = |name: &&Cow<'_, str>| {
+            denial.is_none() || may.is_some_and(|may| !may.iter().any(|own| **own == ***name))
+        };
+        listed(names.iter().filter(barred))
     };
-    let may = match &record.attributes {
+    let attributes = shown(&found.attributes, rules.map(|rules| &*rules.allow));
+    let tags = shown(&found.tags, rules.map(|rules| &*rules.tags));
+    let may = match rules {
         None => "every attribute and tag".to_owned(),
         Some(rules) => {
             format!("{}, tags {}", listed(rules.allow.iter()), listed(rules.tags.iter()))
         }
     };
-    let place = matter.route_place(&["attributes_from", "tags_from"]);
-    Note::new(format!("{sent}; the key may change {may}"), place)
-        .also(matter.key_place(&["attributes"]))
+    let detail = format!("the body changes {attributes}, tags {tags}; the key may change {may}");
+    Note::new(detail, place).also(matter.key_place(&["attributes"]))
 }

@@ -70,7 +70,7 @@ impl Report {
         });
         Self {
             method: asked.parts.method.to_string(),
-            path: asked.parts.uri.path().to_owned(),
+            path: asked.path().to_owned(),
             transport: match asked.transport {
                 Transport::Tls => "https",
                 Transport::Plain => "http",

@@ -25,7 +25,7 @@ const METHODS: [Method; 7] = [
 ];
 
 pub(super) fn route(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
-    let (method, path) = (&matter.asked.parts.method, matter.asked.parts.uri.path());
+    let (method, path) = (&matter.asked.parts.method, matter.asked.path());
     if let (None, Some((_, route))) = (denial, matter.route()) {
         let detail = format!("{} takes `{method}` of {}", named(route.path.as_str()), named(path));
         return Note::new(detail, matter.route_place(&["methods", "path"]));
@@ -88,7 +88,7 @@ fn compared(
     denial: Option<Denial>,
     own: &str,
 ) -> String {
-    let path = CanonicalPath::new(matter.asked.parts.uri.path()).ok();
+    let path = CanonicalPath::new(matter.asked.path()).ok();
     let segment = path.as_ref().zip(at).and_then(|(path, at)| path.segment(at));
     let join = if denial.is_some() { ";" } else { ", and" };
     format!(

@@ -146,6 +146,8 @@ fn unchunk(mut rest: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn refused(text: &str) -> String {
@@ -209,6 +211,18 @@ mod tests {
         ] {
             let text = format!("POST / HTTP/1.1\r\n{fields}\r\nabc");
             assert_eq!(read(text.as_bytes()).unwrap().flaw, Some(Flaw::Malformed), "{fields}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_read_or_refused(
+            bytes in "(GET|POST|X) (/|/a#b|\\*|a:1)( HTTP/1\\.[01])?\r?\n((Host|Content-Length|\
+                      Transfer-Encoding): ?(a|0|3|chunked)\r?\n){0,4}\r?\n[0-3abc\r\n]{0,12}"
+        ) {
+            if let Ok(read) = read(bytes.as_bytes()) {
+                prop_assert!(read.body.len() <= bytes.len());
+            }
         }
     }
 }
