@@ -98,7 +98,7 @@ pub(super) struct Task(Rc<Worker>);
 /// When the runtime cannot be made or a listener cannot be registered.
 pub fn run(live: &Live, bound: Bound, phase: watch::Receiver<Phase>) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    warm_up();
+    warm_up(live);
     let local = LocalSet::new();
     local.block_on(&runtime, async {
         let worker = Rc::new(Worker::new(live, bound.doors, phase));
@@ -118,7 +118,10 @@ pub fn run(live: &Live, bound: Bound, phase: watch::Receiver<Phase>) -> io::Resu
 }
 
 /// The first use of the provider's randomness on a thread is slow; no client shall pay for it.
-fn warm_up() {
+fn warm_up(live: &Live) {
+    if let Some(tls) = live.world().tls() {
+        let _ = tls.ticketer.encrypt(&[]);
+    }
     if let Some(provider) = rustls::crypto::CryptoProvider::get_default() {
         let _ = provider.secure_random.fill(&mut [0; 32]);
     }
