@@ -65,6 +65,7 @@ pub async fn serve(listener: Listener, state: State, shutdown: impl Future<Outpu
     let worker = state.metrics.worker();
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
+    let mut failing = false;
     loop {
         tokio::select! {
             biased;
@@ -72,6 +73,7 @@ pub async fn serve(listener: Listener, state: State, shutdown: impl Future<Outpu
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => {
                 let (state, guard) = (state.clone(), worker.connection(ListenerKind::Admin));
+                failing = accepted.is_err() && failing;
                 match accepted {
                     Ok(Stream::Tcp(stream)) => {
                         connections.spawn_local(connection(stream, state, guard));
@@ -80,7 +82,11 @@ pub async fn serve(listener: Listener, state: State, shutdown: impl Future<Outpu
                         connections.spawn_local(connection(stream, state, guard));
                     }
                     Err(error) => {
-                        tracing::warn!(%error, "the admin listener cannot accept");
+                        // Said once, not once for each attempt.
+                        if !failing {
+                            tracing::warn!(%error, "the admin listener cannot accept");
+                        }
+                        failing = true;
                         tokio::time::sleep(PAUSE).await;
                     }
                 }

@@ -14,9 +14,13 @@ mod bodies;
 #[cfg(test)]
 mod bytes;
 #[cfg(test)]
+mod caps;
+#[cfg(test)]
 mod cases;
 #[cfg(test)]
 mod check;
+#[cfg(test)]
+mod deadlines;
 #[cfg(test)]
 mod documents;
 #[cfg(test)]
@@ -29,6 +33,8 @@ mod failures;
 mod forwarding;
 #[cfg(test)]
 mod framing;
+#[cfg(test)]
+mod guessing;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]

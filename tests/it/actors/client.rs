@@ -77,7 +77,11 @@ impl Client {
     }
 
     pub(crate) fn tls_with(address: SocketAddr, config: Arc<ClientConfig>) -> io::Result<Self> {
-        let stream = dial(address)?;
+        Self::tls_on(dial(address)?, config)
+    }
+
+    /// On a connection that is open already.
+    pub(crate) fn tls_on(stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
         let name = ServerName::try_from("localhost").unwrap();
         let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
         let mut stream = StreamOwned::new(session, stream);
@@ -184,8 +188,19 @@ fn late(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut)
 }
 
-fn dial(address: SocketAddr) -> io::Result<TcpStream> {
-    let stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+/// A connection from another address of this machine.
+pub(crate) fn dial_from(local: &str, address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+    socket.bind(&SocketAddr::new(local.parse().unwrap(), 0).into())?;
+    socket.connect(&address.into())?;
+    patient(socket.into())
+}
+
+pub(crate) fn dial(address: SocketAddr) -> io::Result<TcpStream> {
+    patient(TcpStream::connect_timeout(&address, PATIENCE)?)
+}
+
+fn patient(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;

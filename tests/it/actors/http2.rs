@@ -39,6 +39,11 @@ pub(crate) struct Http2 {
 
 impl Http2 {
     pub(crate) fn connect(address: SocketAddr) -> Self {
+        Self::connect_as(address, h2::client::Builder::new())
+    }
+
+    /// With settings of its own.
+    pub(crate) fn connect_as(address: SocketAddr, builder: h2::client::Builder) -> Self {
         let config = TRUSTED.client(&["h2"]);
         let connect = async move {
             let stream = tokio::net::TcpStream::connect(address).await.unwrap();
@@ -47,7 +52,7 @@ impl Http2 {
             let connector = tokio_rustls::TlsConnector::from(config);
             let stream = connector.connect(name, stream).await.unwrap();
             assert_eq!(stream.get_ref().1.alpn_protocol(), Some(b"h2".as_slice()));
-            h2::client::handshake(stream).await.unwrap()
+            builder.handshake(stream).await.unwrap()
         };
         let (send, connection) = wait("HTTP/2 handshake", connect);
         let ended = Arc::<Mutex<Option<Result<(), String>>>>::default();
