@@ -26,6 +26,8 @@ pub struct Listen {
     pub admin: Option<AdminAddress>,
     /// Whose `X-Forwarded-*` are believed.
     pub trusted_proxies: Vec<IpNet>,
+    /// Whether their connections begin with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
 }
 
 /// Where the admin listener is.
@@ -59,6 +61,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Listen {
         http_accepts: HttpAccepts::default(),
         admin: None,
         trusted_proxies: Vec::new(),
+        proxy_protocol: false,
     };
     let Some(table) = root.table("listen") else {
         root.missing_table("listen", "`https = \"0.0.0.0:8443\"`");
@@ -75,8 +78,11 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Listen {
     }
     listen.http_accepts = http_accepts(&mut section, listen.http.is_empty());
     listen.admin = admin(&mut section);
+    let before = section.problems().len();
     listen.trusted_proxies = trusted_proxies(&mut section);
-    section.unsupported("proxy_protocol");
+    let misread = section.problems().len() > before;
+    listen.proxy_protocol =
+        proxy_protocol(&mut section, listen.trusted_proxies.is_empty() && !misread);
     if listen.http_accepts == HttpAccepts::ForwardedHttps && listen.trusted_proxies.is_empty() {
         let span = section.span();
         let message = "`http_accepts` is `forwarded-https`, but `trusted_proxies` is empty, so that \
@@ -84,6 +90,16 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Listen {
         section.warn(&span, message, "list the addresses of your proxies in `trusted_proxies`");
     }
     listen
+}
+
+fn proxy_protocol(section: &mut Section<'_, '_>, from_nobody: bool) -> bool {
+    let Some(At { value, span }) = section.bool("proxy_protocol") else { return false };
+    if value && from_nobody {
+        let message = "`proxy_protocol` is on, but `trusted_proxies` is empty, so that nobody's word \
+                       would be taken";
+        section.wrong(&span, message, "list the addresses of your proxies in `trusted_proxies`");
+    }
+    value
 }
 
 fn http_accepts(section: &mut Section<'_, '_>, unused: bool) -> HttpAccepts {

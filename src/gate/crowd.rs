@@ -82,6 +82,19 @@ impl Crowd {
     }
 }
 
+impl Place {
+    /// The same place as another address's: it came on behalf of that.
+    ///
+    /// # Errors
+    /// When that address has more than so many, where 0 is no limit. The place is given back.
+    pub fn pass(mut self, address: IpAddr, most: usize) -> Result<Self, Crowded> {
+        let address = neighbourhood(address);
+        let of_one = self.crowd.0.arrive(address);
+        self.crowd.0.leave(std::mem::replace(&mut self.address, address));
+        if most > 0 && of_one > most { Err(Crowded::Address) } else { Ok(self) }
+    }
+}
+
 impl Inner {
     fn arrive(&self, address: IpAddr) -> usize {
         let mut count = self.addresses.entry(address).or_default();
@@ -90,7 +103,6 @@ impl Inner {
     }
 
     fn leave(&self, address: IpAddr) {
-        self.all.fetch_sub(1, Relaxed);
         self.addresses.remove_if_mut(&address, |_, count| {
             *count = count.saturating_sub(1);
             *count == 0
@@ -100,6 +112,7 @@ impl Inner {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        self.crowd.0.all.fetch_sub(1, Relaxed);
         self.crowd.0.leave(self.address);
     }
 }
@@ -138,6 +151,20 @@ mod tests {
         let _ipv6 = crowd.enter(from("2001:db8::1"), most).unwrap();
         assert_eq!(crowd.enter(from("2001:db8::2"), most).unwrap_err(), Crowded::Address);
         assert_eq!(crowd.count(), 3);
+    }
+
+    #[test]
+    fn a_place_passes_to_whom_it_was_taken_for() {
+        let crowd = Crowd::default();
+        let most = Most { all: 2, of_one: 0 };
+        let first = crowd.enter(from("10.0.0.1"), most).unwrap();
+        let second = crowd.enter(from("10.0.0.1"), most).unwrap();
+        let first = first.pass(from("192.0.2.1"), 1).unwrap();
+        assert_eq!(second.pass(from("192.0.2.1"), 1).unwrap_err(), Crowded::Address);
+        assert_eq!((crowd.count(), crowd.0.addresses.len()), (1, 1));
+        let first = first.pass(from("192.0.2.1"), 2).unwrap();
+        drop(first);
+        assert_eq!((crowd.count(), crowd.0.addresses.len()), (0, 0));
     }
 
     #[test]

@@ -32,6 +32,7 @@ pub struct World {
     tls: Option<Arc<ServerConfig>>,
     certificate_expiry: Option<Timestamp>,
     trusted_proxies: Vec<IpNet>,
+    proxy_protocol: bool,
     body_memory: usize,
     rotate_after: Option<SignedDuration>,
     bounds: Bounds,
@@ -74,6 +75,7 @@ impl World {
             tls: config.tls.as_ref().map(|tls| Arc::clone(&tls.server)),
             certificate_expiry: config.tls.as_ref().map(|tls| tls.not_after),
             trusted_proxies: config.listen.trusted_proxies.clone(),
+            proxy_protocol: config.listen.proxy_protocol,
             body_memory: config.body_memory,
             rotate_after: config.keys.rotate_after,
             bounds: config.bounds,
@@ -95,6 +97,7 @@ impl World {
             tls: self.tls.clone(),
             certificate_expiry: self.certificate_expiry,
             trusted_proxies: self.trusted_proxies.clone(),
+            proxy_protocol: self.proxy_protocol,
             body_memory: self.body_memory,
             rotate_after: self.rotate_after,
             bounds: self.bounds,
@@ -137,6 +140,12 @@ impl World {
     #[must_use]
     pub fn trusted_proxies(&self) -> &[IpNet] {
         &self.trusted_proxies
+    }
+
+    /// Whether trusted proxies say by the PROXY protocol whose connection it is.
+    #[must_use]
+    pub const fn proxy_protocol(&self) -> bool {
+        self.proxy_protocol
     }
 
     /// How many bytes all inspected bodies may take at a time.

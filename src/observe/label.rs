@@ -60,7 +60,7 @@ impl UpstreamError {
     }
 }
 
-/// Why a connection was closed as soon as it had come: the label `reason` of
+/// Why a connection was closed before it was heard: the label `reason` of
 /// `keygate_connections_refused_total`. The first two are named like the settings.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TurnedAway {
@@ -70,11 +70,24 @@ pub enum TurnedAway {
     PerAddress,
     /// The process may open no more files.
     Descriptors,
+    /// A trusted proxy's began without a header of the PROXY protocol.
+    HeaderAbsent,
+    /// A trusted proxy's began like such a header, and it was none or not whole.
+    HeaderMalformed,
+    /// A trusted proxy's header did not come in time.
+    HeaderLate,
 }
 
 impl TurnedAway {
     /// Every reason.
-    pub const ALL: [Self; 3] = [Self::Connections, Self::PerAddress, Self::Descriptors];
+    pub const ALL: [Self; 6] = [
+        Self::Connections,
+        Self::PerAddress,
+        Self::Descriptors,
+        Self::HeaderAbsent,
+        Self::HeaderMalformed,
+        Self::HeaderLate,
+    ];
 
     /// As metrics and log have it.
     #[must_use]
@@ -83,6 +96,9 @@ impl TurnedAway {
             Self::Connections => "connections",
             Self::PerAddress => "connections_per_address",
             Self::Descriptors => "descriptors",
+            Self::HeaderAbsent => "proxy_header_absent",
+            Self::HeaderMalformed => "proxy_header_malformed",
+            Self::HeaderLate => "proxy_header_late",
         }
     }
 }

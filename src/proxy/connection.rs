@@ -22,6 +22,7 @@ use super::handle;
 use super::idle::IdleTimer;
 use super::linger::linger;
 use super::outlet::Outlet;
+use super::peer::{self, Peer};
 use super::socket::Socket;
 use super::worker::Worker;
 use crate::clock;
@@ -39,7 +40,7 @@ const LARGEST_HEAD: usize = 64 * 1024;
 
 /// Where the requests of one connection come from.
 pub(super) struct Origin {
-    pub(super) peer: IpAddr,
+    pub(super) peer: Peer,
     pub(super) transport: Transport,
     /// What was found in the input, over HTTP/1.
     pub(super) input: Option<Input>,
@@ -52,14 +53,16 @@ pub(super) struct Origin {
 /// Serves a connection to its end.
 pub(super) async fn serve(
     worker: Rc<Worker>,
-    stream: TcpStream,
-    (peer, place): (IpAddr, Place),
+    mut stream: TcpStream,
+    arrived: (IpAddr, Place),
     kind: ListenerKind,
 ) {
     let bounds = *worker.world().bounds();
     let _counted = worker.metrics().connection(kind);
     // Small answers must not wait for the client's acknowledgement.
     let _ = stream.set_nodelay(true);
+    let identified = peer::identify(&worker, &mut stream, arrived, bounds.first_bytes).await;
+    let Some((peer, place)) = identified else { return };
     let socket = Socket::new(stream);
     let outlet = Outlet::new(socket.clone(), place, bounds.write_pause);
     let client = Client { worker, peer, bounds };
@@ -76,7 +79,7 @@ pub(super) async fn serve(
 /// Who is served, and what it may take.
 struct Client {
     worker: Rc<Worker>,
-    peer: IpAddr,
+    peer: Peer,
     bounds: Bounds,
 }
 
@@ -187,12 +190,7 @@ impl Client {
 }
 
 impl Origin {
-    fn new(
-        peer: IpAddr,
-        transport: Transport,
-        input: Option<Input>,
-        socket: Option<Socket>,
-    ) -> Self {
+    fn new(peer: Peer, transport: Transport, input: Option<Input>, socket: Option<Socket>) -> Self {
         let (requests, last) = (Cell::new(0), Cell::new(clock::mono()));
         Self { peer, transport, input, socket, requests, last }
     }
@@ -236,7 +234,11 @@ impl Origin {
 }
 
 /// Waits for what a client does first, but not long once the drain has begun.
-async fn in_time<T>(worker: &Worker, limit: Duration, work: impl Future<Output = T>) -> Option<T> {
+pub(super) async fn in_time<T>(
+    worker: &Worker,
+    limit: Duration,
+    work: impl Future<Output = T>,
+) -> Option<T> {
     let late = async {
         worker.draining().await;
         tokio::time::sleep(LATE_START).await;

@@ -6,6 +6,7 @@
 //! answer that does not come. Each is counted, and said once in a while.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -30,11 +31,12 @@ struct Told {
 }
 
 impl Doors {
-    /// Counts a connection that was closed, and says so if it is time.
-    pub(super) fn turned_away(&self, metrics: &WorkerMetrics, reason: TurnedAway) {
+    /// Counts a connection of an address that was closed, and says so if it is time.
+    pub(super) fn turned_away(&self, metrics: &WorkerMetrics, last: IpAddr, reason: TurnedAway) {
         metrics.turned_away(reason);
         if let Some(refused) = self.to_say(reason, clock::mono()) {
-            tracing::warn!(reason = reason.as_str(), refused, "connections are refused");
+            let reason = reason.as_str();
+            tracing::warn!(reason, refused, %last, "connections are refused");
         }
     }
 

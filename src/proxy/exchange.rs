@@ -61,7 +61,7 @@ impl Exchange {
             record: RecordGuard::new(worker.metrics(), clock::mono()),
             request_id: worker.request_id(&parts.headers),
             transport: origin.transport,
-            client: origin.peer,
+            client: origin.peer.address,
             quota: None,
             world: worker.world(),
             method: parts.method.clone(),

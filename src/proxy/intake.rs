@@ -33,7 +33,7 @@ impl Intake {
     /// first.
     pub(super) fn read(parts: &Parts, origin: &Origin, trusted: &[IpNet]) -> Self {
         let flaw = origin.input.as_ref().and_then(|input| input.take(origin.number()));
-        Self::of(parts, origin.peer, trusted, flaw)
+        Self::of(parts, origin.peer.address, origin.peer.trusting(trusted), flaw)
     }
 
     /// Reads a request that came from a peer, by whatever way; `flaw` is what is wrong with it that

@@ -141,10 +141,10 @@ async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, kind: Lis
                 start(&worker, stream, peer, kind);
             }
             // There was one descriptor left, and it was the spare one.
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 drop(stream);
                 spare.restore();
-                worker.doors.turned_away(&worker.metrics, TurnedAway::Descriptors);
+                worker.turn_away(normalize(peer.ip()), TurnedAway::Descriptors);
             }
             Err(error) if is_exhausted(&error) && spare.spend() => {}
             // The client has gone already.
@@ -179,7 +179,7 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: std::net::SocketAddr, kin
     let place = match worker.place(peer) {
         Ok(place) => place,
         // Closed as it is dropped.
-        Err(reason) => return worker.doors.turned_away(&worker.metrics, reason),
+        Err(reason) => return worker.turn_away(peer, reason),
     };
     let task = worker.task();
     let worker = Rc::clone(worker);
@@ -279,18 +279,28 @@ impl Worker {
         }
     }
 
+    /// Counts a connection that is closed before it is heard.
+    pub(super) fn turn_away(&self, address: IpAddr, reason: TurnedAway) {
+        self.doors.turned_away(&self.metrics, address, reason);
+    }
+
+    /// The place of a connection, as that of whomever it turned out to come from.
+    pub(super) fn pass_place(&self, place: Place, peer: IpAddr) -> Result<Place, TurnedAway> {
+        place.pass(peer, self.most(peer).of_one).map_err(reason)
+    }
+
     /// A place for a connection, if there is one for it.
     fn place(&self, peer: IpAddr) -> Result<Place, TurnedAway> {
+        self.crowd.enter(peer, self.most(peer)).map_err(reason)
+    }
+
+    fn most(&self, peer: IpAddr) -> Most {
         let world = self.world();
         let bounds = world.bounds();
         // Behind a trusted proxy there are many.
         let trusted = world.trusted_proxies().iter().any(|network| network.contains(&peer));
         let of_one = if trusted { 0 } else { bounds.connections_per_address };
-        let most = Most { all: bounds.connections, of_one };
-        self.crowd.enter(peer, most).map_err(|crowded| match crowded {
-            Crowded::All => TurnedAway::Connections,
-            Crowded::Address => TurnedAway::PerAddress,
-        })
+        Most { all: bounds.connections, of_one }
     }
 
     /// Counts a task that a drain waits for.
@@ -320,6 +330,13 @@ impl Worker {
         if tokio::time::timeout_at(until.into(), ended).await.is_err() {
             tracing::warn!(connections = self.open.get(), "the time to drain is over");
         }
+    }
+}
+
+const fn reason(crowded: Crowded) -> TurnedAway {
+    match crowded {
+        Crowded::All => TurnedAway::Connections,
+        Crowded::Address => TurnedAway::PerAddress,
     }
 }
 

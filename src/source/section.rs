@@ -162,18 +162,6 @@ impl<'t> Section<'t, '_> {
         Some((key.span(), At { value: value.into_inner(), span }))
     }
 
-    /// A member that this version does not have: an error unless it is absent or `false`.
-    pub fn unsupported(&mut self, name: &'static str) {
-        let taken = self.take_entry(name);
-        // Nobody who mistypes another name is sent here.
-        self.asked.pop();
-        if let Some((key, at)) = taken
-            && !matches!(at.value, Value::Boolean(false))
-        {
-            self.wrong(&key, format!("`{name}` is not supported by this version"), "remove it");
-        }
-    }
-
     /// Notes that a member without which nothing can be done is not there.
     pub fn missing(&mut self, name: &str) {
         if !self.damaged {

@@ -44,6 +44,8 @@ mod limits;
 #[cfg(test)]
 mod parallel;
 #[cfg(test)]
+mod proxy_protocol;
+#[cfg(test)]
 mod quickstart;
 #[cfg(test)]
 mod rates;

@@ -1,6 +1,6 @@
 //! A client that says exactly what it is told, over TLS or in clear.
 
-use std::io;
+use std::io::{self, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Instant;
@@ -82,8 +82,20 @@ impl Client {
 
     /// On a connection that is open already.
     pub(crate) fn tls_on(stream: TcpStream, config: Arc<ClientConfig>) -> io::Result<Self> {
+        Self::tls_over(stream, &[], config)
+    }
+
+    /// On a connection, with something said before the handshake and in one breath with it.
+    pub(crate) fn tls_over(
+        mut stream: TcpStream,
+        before: &[u8],
+        config: Arc<ClientConfig>,
+    ) -> io::Result<Self> {
         let name = ServerName::try_from("localhost").unwrap();
-        let session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        let mut session = ClientConnection::new(config, name).map_err(io::Error::other)?;
+        let mut hello = before.to_vec();
+        session.write_tls(&mut hello)?;
+        stream.write_all(&hello)?;
         let mut stream = StreamOwned::new(session, stream);
         while stream.conn.is_handshaking() {
             stream.conn.complete_io(&mut stream.sock)?;
@@ -92,7 +104,12 @@ impl Client {
     }
 
     pub(crate) fn plain(address: SocketAddr) -> Self {
-        Self { wire: Wire::new(Box::new(dial(address).expect("a connection"))) }
+        Self::over(dial(address).expect("a connection"))
+    }
+
+    /// In clear over a connection.
+    pub(crate) fn over(stream: TcpStream) -> Self {
+        Self { wire: Wire::new(Box::new(stream)) }
     }
 
     /// Sends bytes as they are.

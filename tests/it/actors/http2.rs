@@ -44,10 +44,16 @@ impl Http2 {
 
     /// With settings of its own.
     pub(crate) fn connect_as(address: SocketAddr, builder: h2::client::Builder) -> Self {
+        Self::over(std::net::TcpStream::connect(address).unwrap(), builder)
+    }
+
+    /// On a connection on which something has been said already.
+    pub(crate) fn over(stream: std::net::TcpStream, builder: h2::client::Builder) -> Self {
         let config = TRUSTED.client(&["h2"]);
         let connect = async move {
-            let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+            stream.set_nonblocking(true).unwrap();
             stream.set_nodelay(true).unwrap();
+            let stream = tokio::net::TcpStream::from_std(stream).unwrap();
             let name = ServerName::try_from("localhost").unwrap();
             let connector = tokio_rustls::TlsConnector::from(config);
             let stream = connector.connect(name, stream).await.unwrap();
