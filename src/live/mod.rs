@@ -42,6 +42,7 @@ pub struct Live {
     attempts: Attempts,
     crowd: Crowd,
     budget: Budget,
+    login_budget: Budget,
     metrics: Arc<Metrics>,
     changes: channel::Sender<u64>,
     report: Mutex<Report>,
@@ -70,6 +71,7 @@ impl Live {
             attempts: Attempts::default(),
             crowd: Crowd::default(),
             budget: Budget::default(),
+            login_budget: Budget::default(),
             metrics,
             changes,
             report: Mutex::new(report),
@@ -116,6 +118,12 @@ impl Live {
     #[must_use]
     pub const fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    /// What the bodies of logins take in all.
+    #[must_use]
+    pub const fn login_budget(&self) -> &Budget {
+        &self.login_budget
     }
 
     /// The process's metrics.

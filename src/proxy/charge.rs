@@ -1,6 +1,8 @@
 //! Facts → a permit: the decision, the body where a rule wants to see it, and where the route has
 //! a limit, the wait for a slot.
 
+use std::rc::Rc;
+
 use http::Method;
 use http::request::Parts;
 
@@ -8,6 +10,7 @@ use super::exchange::Exchange;
 use super::intake::Intake;
 use super::payload::{Payload, Room};
 use crate::clock;
+use crate::gate::Budget;
 use crate::gate::Denial;
 use crate::gate::Endpoint;
 use crate::gate::Grant;
@@ -120,7 +123,9 @@ async fn judge(
                 .outcome
                 .map(|grant| Ruling::Granted(Granted { grant, shadow: judged.shadow }));
         }
-        collect(exchange, payload, inspection.most()).await?;
+        let worker = Rc::clone(&exchange.worker);
+        let budget = (worker.budget(), exchange.world().body_memory());
+        collect(exchange, payload, inspection.most(), budget).await?;
         exchange.renew();
     }
 }
@@ -130,10 +135,9 @@ pub(super) async fn collect(
     exchange: &mut Exchange,
     payload: &mut Payload,
     most: usize,
+    budget: (&Budget, usize),
 ) -> Result<(), Denial> {
     let began = clock::mono();
-    let worker = std::rc::Rc::clone(&exchange.worker);
-    let budget = (worker.budget(), exchange.world().body_memory());
     let pause = exchange.world().bounds().body_pause;
     let done = payload.collect(&Room { most, budget, pause }).await;
     exchange.record.waited(clock::mono().duration_since(began));

@@ -3,6 +3,8 @@
 //! The gate judges and mints; what is done here is reading the body before and writing the answer
 //! after. What is minted is in the answer and nowhere else.
 
+use std::rc::Rc;
+
 use http::HeaderValue;
 use http::Response;
 use http::header::CACHE_CONTROL;
@@ -18,6 +20,10 @@ use crate::clock;
 use crate::gate::Denial;
 use crate::gate::Endpoint;
 use crate::gate::Minting;
+
+/// The most bytes of all bodies that are being read here: 16 MiB. Nobody must show a key to send
+/// one, so they have a budget of their own: strangers take no room from those who have shown theirs.
+const MOST_OF_ALL: usize = 1024 * Endpoint::MOST;
 
 /// Answers a request for a path of our own.
 pub(super) async fn answer(
@@ -59,7 +65,9 @@ async fn read(
     if payload.announced().is_some_and(|length| length > Endpoint::MOST as u64) {
         return Err(Denial::BodyTooLarge);
     }
-    charge::collect(exchange, payload, Endpoint::MOST).await?;
+    let worker = Rc::clone(&exchange.worker);
+    let budget = (worker.login_budget(), MOST_OF_ALL);
+    charge::collect(exchange, payload, Endpoint::MOST, budget).await?;
     exchange.renew();
     Ok(())
 }

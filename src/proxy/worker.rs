@@ -65,6 +65,7 @@ pub(super) struct Worker {
     attempts: Attempts,
     crowd: Crowd,
     budget: Budget,
+    login_budget: Budget,
     doors: Doors,
     metrics: WorkerMetrics,
     pool: Pool,
@@ -214,6 +215,7 @@ impl Worker {
             attempts: live.attempts().clone(),
             crowd: live.crowd().clone(),
             budget: live.budget().clone(),
+            login_budget: live.login_budget().clone(),
             doors,
             metrics: live.metrics().worker(),
             pool: Pool::default(),
@@ -251,6 +253,10 @@ impl Worker {
 
     pub(super) const fn budget(&self) -> &Budget {
         &self.budget
+    }
+
+    pub(super) const fn login_budget(&self) -> &Budget {
+        &self.login_budget
     }
 
     pub(super) const fn metrics(&self) -> &WorkerMetrics {

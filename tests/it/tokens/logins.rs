@@ -290,6 +290,28 @@ fn a_body_that_is_too_large_is_not_read() {
     assert_eq!(origin.only().target, "/next");
 }
 
+/// Nobody must show a key to send a login: what strangers send slowly takes no room from those who
+/// have shown theirs.
+#[test]
+fn logins_that_do_not_go_on_take_no_room_from_inspected_bodies() {
+    let origin = Origin::echo();
+    let route = "[[route]]\npath = \"/events\"\nevents_from = \"/action\"\nmax_body = \"64KiB\"\n";
+    let setup = signed(&origin).set("credentials.bearer=true").set("routes.body_memory=128KiB");
+    let sidecar = Sidecar::start(&setup.config(route));
+    let strangers = (0..8).map(|_| {
+        let mut stranger = sidecar.client();
+        stranger.send(head("POST", LOGIN, &["Content-Length: 16000"]));
+        stranger.send([b' '; 12_000]);
+        stranger
+    });
+    let strangers: Vec<_> = strangers.collect();
+    let body = format!("{{\"action\":\"{}\"}}", "a".repeat(60_000));
+    for _ in 0..20 {
+        sidecar.client().post("/events", &[&bearer(SERVER)], body.as_bytes()).ok();
+    }
+    drop(strangers);
+}
+
 #[test]
 fn a_path_can_be_another_or_none() {
     let origin = Origin::echo();
