@@ -4,6 +4,7 @@ use super::authorize::Grant;
 use super::checks::{Check, Checks};
 use super::facts::{Facts, Sole};
 use super::json::{self, Findings};
+use super::listed::Listed;
 use super::rules::BodyRules;
 use super::snapshot::Snapshot;
 use super::verdict::Denial;
@@ -164,11 +165,9 @@ pub(super) fn may_send<'e>(
     rules: &EventRules,
     events: impl IntoIterator<Item = &'e str>,
 ) -> Result<(), Denial> {
-    let lists = |list: &[Box<str>], event: &str| list.iter().any(|listed| **listed == *event);
-    let allowed = |event: &str| {
-        (rules.allow.is_empty() || lists(&rules.allow, event)) && !lists(&rules.deny, event)
-    };
-    match events.into_iter().all(allowed) {
+    let (mut allow, mut deny) = (Listed::new(&rules.allow), Listed::new(&rules.deny));
+    let may = |event: &str| (rules.allow.is_empty() || allow.has(event)) && !deny.has(event);
+    match events.into_iter().all(may) {
         true => Ok(()),
         false => Err(Denial::EventNotAllowed),
     }
@@ -176,10 +175,10 @@ pub(super) fn may_send<'e>(
 
 fn may_change(record: &KeyRecord, found: &Findings<'_>) -> Result<(), Denial> {
     let Some(rules) = &record.attributes else { return Ok(()) };
-    let lists = |list: &[Box<str>], name: &str| list.iter().any(|listed| **listed == *name);
-    let attributes = found.attributes.iter().all(|name| lists(&rules.allow, name));
-    let tags = found.tags.iter().all(|tag| lists(&rules.tags, tag));
-    match attributes && tags {
+    let (mut attributes, mut tags) = (Listed::new(&rules.allow), Listed::new(&rules.tags));
+    let may = found.attributes.iter().all(|name| attributes.has(name))
+        && found.tags.iter().all(|tag| tags.has(tag));
+    match may {
         true => Ok(()),
         false => Err(Denial::AttributeNotAllowed),
     }

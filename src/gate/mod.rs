@@ -17,6 +17,7 @@ mod identity;
 mod inspect;
 mod json;
 mod limit;
+mod listed;
 mod network;
 mod path;
 mod pointer;
