@@ -1,5 +1,6 @@
 //! Presented → principal: a key that is known, in force, and used from where it may be.
 
+use std::hint::black_box;
 use std::net::IpAddr;
 
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use super::policy::BasicUser;
 use super::snapshot::Snapshot;
 use super::tokens::{Profile, is_token};
 use super::verdict::Denial;
-use crate::keys::{Account, ApiKey, KeyIndex, KeyRecord, KeyStatus};
+use crate::keys::{Account, ApiKey, KeyDigest, KeyIndex, KeyRecord, KeyStatus};
 
 /// Who it is: a proof that only this step can make.
 #[derive(Debug, PartialEq, Eq)]
@@ -56,7 +57,11 @@ pub(super) fn authenticate(
     trace.key = Some(index);
     let account = snapshot.table().account(index).ok_or(Denial::UnknownKey)?;
     may_carry(carrier, presented.user(), record, account, snapshot)?;
-    admit(index, snapshot, facts.client, now, &mut trace.passed)?;
+    let admitted = admit(index, snapshot, facts.client, now, &mut trace.passed);
+    if let Err(denial) = admitted {
+        take_as_long(denial, &key, snapshot);
+        return Err(denial);
+    }
     Ok(Principal { index, profile })
 }
 
@@ -83,10 +88,12 @@ fn look_up<'s>(
     now: Timestamp,
 ) -> Result<Found<'s>, Denial> {
     let bearer = carrier == Carrier::Bearer;
-    if (!bearer || snapshot.credentials().bearer)
-        && let Some((index, record)) = find(key, snapshot)
-    {
-        return Ok((index, record, None));
+    if !bearer || snapshot.credentials().bearer {
+        let digest = snapshot.digester().digest(key);
+        match snapshot.table().find(&digest) {
+            Some((index, record)) => return Ok((index, record, None)),
+            None => pretend(carrier, &digest, snapshot, now),
+        }
     }
     match snapshot.tokens().zip(key.text()) {
         Some((tokens, text)) if bearer && is_token(text.as_bytes()) => {
@@ -138,6 +145,26 @@ pub(super) fn admit(
         passed.pass(Check::Address);
     }
     Ok(())
+}
+
+/// A key that is known and refused like one that is not: what is asked of that one is asked of it
+/// too, so that both take as long.
+fn take_as_long(denial: Denial, key: &ApiKey<'_>, snapshot: &Snapshot) {
+    if denial.stranger_name() != denial.name() {
+        black_box(classify(key, snapshot));
+    }
+}
+
+/// And a key that is not known: what is asked of one that is, is asked of a decoy.
+fn pretend(carrier: Carrier, digest: &KeyDigest, snapshot: &Snapshot, now: Timestamp) {
+    let Some((index, record)) = snapshot.table().decoy(digest) else { return };
+    black_box(record.digest.matches(digest));
+    if let Some(account) = snapshot.table().account(index) {
+        let _ = black_box(may_carry(carrier, None, record, account, snapshot));
+    }
+    let standing = |record, account| standing(index, record, account, snapshot, now);
+    let table = snapshot.table();
+    let _ = black_box(table.record(index).zip(table.account(index)).map(|(r, a)| standing(r, a)));
 }
 
 /// Only what matches nothing is told apart.

@@ -236,6 +236,14 @@ impl KeyTable {
         find(&self.by_digest, &self.keys, digest)
     }
 
+    /// Some record, for a digest that none has: to do with it what would be done with the right one.
+    #[must_use]
+    pub fn decoy(&self, digest: &KeyDigest) -> Option<(KeyIndex, &KeyRecord)> {
+        let at = digest.bucket().checked_rem(self.keys.len() as u64)?;
+        let at = u32::try_from(at).ok()?;
+        self.keys.get(at as usize).map(|record| (KeyIndex(at), record))
+    }
+
     /// The record of an id: what a token names.
     #[must_use]
     pub fn find_id(&self, id: &KeyId) -> Option<(KeyIndex, &KeyRecord)> {

@@ -11,4 +11,5 @@ mod differential;
 mod documents;
 mod normalisers;
 mod properties;
+mod timing;
 mod world;
