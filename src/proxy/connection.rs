@@ -9,9 +9,9 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use hyper::server::conn::{http1, http2};
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
@@ -19,6 +19,7 @@ use tokio_rustls::TlsAcceptor;
 use super::exec::Streams;
 use super::guard::{Guarded, Input};
 use super::handle;
+use super::http2::{self, Framed, Resets};
 use super::idle::IdleTimer;
 use super::linger::linger;
 use super::outlet::Outlet;
@@ -154,25 +155,29 @@ impl Client {
         let Self { worker, peer, bounds } = self;
         let streams = Streams::new(bounds.write_pause);
         let origin = Rc::new(Origin::new(peer, Transport::Tls, None, None));
+        let resets = Rc::new(Resets::default());
         let service = {
             let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
+            let resets = Rc::clone(&resets);
             service_fn(move |request| {
                 origin.begin();
+                let answering = resets.begin();
                 let answer = handle(Rc::clone(&worker), Rc::clone(&origin), request);
-                async { Ok::<_, Infallible>(answer.await) }
+                async {
+                    let answer = answer.await;
+                    answering.done();
+                    Ok::<_, Infallible>(answer)
+                }
             })
         };
-        let mut builder = http2::Builder::new(streams.clone());
-        builder
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(bounds.streams)
-            .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
-            .keep_alive_interval(Duration::from_secs(30))
-            .keep_alive_timeout(Duration::from_secs(20));
-        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(begun), service));
+        let builder = http2::builder(streams.clone(), bounds.streams);
+        let io = TokioIo::new(Framed::new(begun));
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
         tokio::select! {
             biased;
             _ = connection.as_mut() => return,
+            // An orderly end would leave it time to go on.
+            () = resets.too_many() => return,
             () = origin.idle(bounds.idle_http2) => {}
             () = worker.draining() => tokio::select! {
                 biased;

@@ -4,12 +4,13 @@ use std::net::IpAddr;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::uri::Authority;
+use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Version};
 use ipnet::IpNet;
 
 use super::connection::Origin;
 use super::guard::Flaw;
+use super::http2;
 use crate::gate::Denial;
 use crate::gate::Facts;
 use crate::gate::Transport;
@@ -32,7 +33,10 @@ impl Intake {
     /// Reads a request. What is wrong with its form is kept for later: the transport is judged
     /// first.
     pub(super) fn read(parts: &Parts, origin: &Origin, trusted: &[IpNet]) -> Self {
-        let flaw = origin.input.as_ref().and_then(|input| input.take(origin.number()));
+        let flaw = match &origin.input {
+            Some(input) => input.take(origin.number()),
+            None => http2::flaw(&parts.headers),
+        };
         Self::of(parts, origin.peer.address, origin.peer.trusting(trusted), flaw)
     }
 
@@ -77,7 +81,10 @@ fn form(parts: &Parts, flaw: Option<Flaw>) -> Result<HeaderValue, Denial> {
         return Err(Denial::MalformedRequest);
     }
     let host = one_host(parts)?;
-    if flaw == Some(Flaw::Fragment) { Err(Denial::AmbiguousPath) } else { Ok(host) }
+    let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    // A path that is empty but for its query would be taken for `/` (RFC 9113, section 8.3.1).
+    let rooted = parts.version < Version::HTTP_2 || !path.starts_with('?');
+    if rooted && flaw != Some(Flaw::Fragment) { Ok(host) } else { Err(Denial::AmbiguousPath) }
 }
 
 /// Two lengths, even equal ones, are one too many.

@@ -15,6 +15,7 @@ mod exec;
 mod forward;
 mod guard;
 mod headers;
+mod http2;
 mod id;
 mod idle;
 mod intake;

@@ -36,6 +36,10 @@ mod framing;
 #[cfg(test)]
 mod guessing;
 #[cfg(test)]
+mod http2_attacks;
+#[cfg(test)]
+mod http2_form;
+#[cfg(test)]
 mod identity;
 #[cfg(test)]
 mod lifecycle;

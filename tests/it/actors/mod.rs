@@ -1,6 +1,7 @@
 //! Who plays: the upstream, the program and the client.
 
 pub(crate) mod client;
+pub(crate) mod frames;
 pub(crate) mod http2;
 pub(crate) mod log;
 pub(crate) mod origin;
