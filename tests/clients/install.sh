@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the documents' client lines need: curl, Node.js, and Python with `requests`. Quick when all
+# What the clients here need: curl, Node.js, and Python with `requests` and `grpcio`. Quick when all
 # of it is there.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -15,11 +15,11 @@ if [ -n "$missing" ]; then
     # shellcheck disable=SC2086 # a list of words
     $sudo apt-get install -y -qq --no-install-recommends ca-certificates $missing
 fi
-if python3 -c 'import requests' 2>/dev/null; then
+if python3 -c 'import requests, grpc' 2>/dev/null; then
     exit 0
 fi
-if ! target/clients/bin/python -c 'import requests' 2>/dev/null; then
+if ! target/clients/bin/python -c 'import requests, grpc' 2>/dev/null; then
     mkdir -p target
     python3 -m venv target/clients
-    target/clients/bin/pip install --quiet --disable-pip-version-check requests
+    target/clients/bin/pip install --quiet --disable-pip-version-check requests grpcio
 fi

@@ -15,7 +15,7 @@ const PERSONYZE: &str = "[credentials]\nbearer = false\nbasic = { username = \"a
 const USETIX: &str = "[credentials]\nrequires_json = true\n\
                       [responses]\nmethod_not_allowed_for_key = { status = 401 }\n";
 
-fn clients() -> PathBuf {
+pub(crate) fn clients() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
 
@@ -71,7 +71,7 @@ impl Stage {
 }
 
 /// The interpreter that has the libraries which the scripts need.
-fn python() -> String {
+pub(crate) fn python() -> String {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients/bin/python");
     if target.exists() { target.display().to_string() } else { "python3".to_owned() }
 }

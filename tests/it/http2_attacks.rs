@@ -208,8 +208,9 @@ fn a_client_that_takes_back_some_requests_is_served() {
 /// CVE-2025-8671: what is not allowed on a stream, so that we take the request back ourselves.
 #[test]
 fn made_you_reset_ends_the_connection() {
+    type Offence = fn(u32) -> Vec<u8>;
     const MOST: [u8; 4] = [0x7f, 0xff, 0xff, 0xff];
-    let breaks: [(&str, fn(u32) -> Vec<u8>); 5] = [
+    let breaks: [(&str, Offence); 5] = [
         ("a window of nothing", |stream| frame(WINDOW_UPDATE, 0, stream, &[0; 4])),
         ("a window too large", |stream| frame(WINDOW_UPDATE, 0, stream, &MOST)),
         ("DATA after the end", |stream| frame(DATA, 0, stream, b"a")),

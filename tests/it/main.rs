@@ -34,6 +34,8 @@ mod forwarding;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod grpc;
+#[cfg(test)]
 mod guessing;
 #[cfg(test)]
 mod http2_attacks;
