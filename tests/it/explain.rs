@@ -492,6 +492,17 @@ fn a_login_is_judged_and_its_token_is_nobodys() {
     assert!(said.check("route").2.contains("is keygate's own, and not for `GET`"));
 }
 
+/// A token cannot be told from a forged one by who has not the key that signed it.
+#[test]
+fn a_token_that_was_signed_in_memory_is_not_called_forged() {
+    let home = Home::new();
+    let token = request("GET /users/7 HTTP/1.1\r\nAuthorization: Bearer a.b.c", "");
+    let said = home.explain_with(&["--request", "-", "--json"], &token);
+    said.came_to(1, "refused", Some("invalid_token"));
+    let why = said.check("key").2;
+    assert!(why.contains("without `signing_key`") && !why.contains("of ours"), "{why}");
+}
+
 #[test]
 fn secrets_are_never_taken_as_arguments() {
     let home = Home::new();

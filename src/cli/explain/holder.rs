@@ -50,7 +50,14 @@ fn unknown(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
             Note::new("what is presented breaks `keys.pattern`, or its checksum", place)
         }
         Some(Denial::InvalidToken) => {
-            let detail = "what is presented is no token of ours that lives, or its key is gone";
+            // A key that lives in the memory of another process verifies nothing here.
+            let detail = match matter.sites.config(&["tokens", "signing_key"]) {
+                Some(_) => "what is presented is no token of ours that lives, or its key is gone",
+                None => {
+                    "without `signing_key` the key that signs is in the memory of what serves: no \
+                     token can be judged here"
+                }
+            };
             Note::new(detail, matter.sites.rule("tokens", "signing_key"))
         }
         _ => message::login(matter, denial),
