@@ -60,16 +60,31 @@ fn every_case_that_the_page_names_is_played() {
 fn every_function_that_the_page_names_is_there() {
     let functions = page().functions;
     assert!(!functions.is_empty());
-    for path in functions {
-        let (module, name) = path.rsplit_once("::").unwrap();
-        let place = module.replace("::", "/");
-        let file = match module.starts_with("keys_cli::") {
-            true => tests().join(place),
-            false => tests().join("it").join(place),
-        };
-        let text = std::fs::read_to_string(file.with_extension("rs")).unwrap();
-        assert!(text.contains(&format!("#[test]\nfn {name}() {{")), "no test `{path}`");
-    }
+    functions.iter().for_each(|path| is_a_test(path));
+}
+
+#[test]
+fn every_test_that_the_security_page_names_is_there() {
+    let page = include_str!("../../../SECURITY.md");
+    let words = page.split('`').skip(1).step_by(2);
+    let named: BTreeSet<&str> = words.filter(|word| word.contains("::")).collect();
+    assert!(named.len() > 50, "{named:?}");
+    named.into_iter().for_each(is_a_test);
+}
+
+fn is_a_test(path: &str) {
+    let (module, name) = path.rsplit_once("::").unwrap();
+    let place = module.replace("::", "/");
+    let other = ["keys_cli::", "gate::"].iter().any(|binary| module.starts_with(binary));
+    let file = if other { tests().join(place) } else { tests().join("it").join(place) };
+    let (file, directory) = (file.with_extension("rs"), file.join("mod.rs"));
+    let file = if file.exists() { file } else { directory };
+    let text = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let is_there = |attribute: &str| text.contains(&format!("{attribute}\nfn {name}() {{"));
+    assert!(
+        is_there("#[test]") || is_there("#[ignore = \"it measures time\"]"),
+        "no test `{path}`"
+    );
 }
 
 #[test]
