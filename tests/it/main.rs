@@ -64,6 +64,8 @@ mod startup;
 #[cfg(test)]
 mod tls;
 #[cfg(test)]
+mod tls_attacks;
+#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod upstream_http2;

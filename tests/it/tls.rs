@@ -14,7 +14,7 @@ use crate::actors::pki::{Authority, Identity, TRUSTED};
 use crate::actors::setup::{READ, Setup};
 use crate::actors::sidecar::Sidecar;
 
-fn only(version: &'static rustls::SupportedProtocolVersion) -> Arc<ClientConfig> {
+pub(crate) fn only(version: &'static rustls::SupportedProtocolVersion) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(TRUSTED.pem().as_bytes()).unwrap()).unwrap();
@@ -46,7 +46,7 @@ fn the_older_version_can_be_refused() {
     client.get("/", &[&bearer(READ)]).ok();
 }
 
-fn with_identity(identity: &Identity) -> Arc<ClientConfig> {
+pub(crate) fn with_identity(identity: &Identity) -> Arc<ClientConfig> {
     let mut config = ClientConfig::clone(&TRUSTED.client(&[]));
     let chain = vec![CertificateDer::from_pem_slice(identity.certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(identity.key.as_bytes()).unwrap();
