@@ -51,6 +51,7 @@ use self::worker::Worker;
 
 pub use self::guard::Flaw;
 pub use self::guard::flaw;
+pub use self::guard::passes;
 pub use self::intake::Intake;
 pub use self::listen::Bound;
 pub use self::listen::ListenError;

@@ -9,7 +9,10 @@
 
 mod differential;
 mod documents;
+mod guard;
 mod normalisers;
 mod properties;
+mod servers;
 mod timing;
+mod wire;
 mod world;

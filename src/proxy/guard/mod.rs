@@ -92,6 +92,12 @@ pub fn flaw(head: &[u8]) -> Option<Flaw> {
     }
 }
 
+/// How many bytes of a connection's input would be handed on as they are, were it all that comes.
+#[must_use]
+pub fn passes(input: &[u8]) -> usize {
+    Framer::default().feed(input, &mut Vec::new()).pass
+}
+
 /// A stream whose input is guarded.
 #[derive(Debug)]
 pub(super) struct Guarded<T> {
