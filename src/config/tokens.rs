@@ -99,17 +99,19 @@ fn algorithm(section: &mut Section<'_, '_>) -> Option<At<Algorithm>> {
 fn times(section: &mut Section<'_, '_>) -> (Duration, Duration) {
     let place = |section: &Section<'_, '_>, name| section.peek(name).map(|(_, at)| at);
     let (at_lifetime, at_age) = (place(section, "lifetime"), place(section, "max_age"));
-    let lifetime = duration(section, "lifetime").unwrap_or(LIFETIME);
-    let max_age = duration(section, "max_age");
+    let (lifetime, max_age) = (duration(section, "lifetime"), duration(section, "max_age"));
+    let wrong =
+        (at_lifetime.is_some() && lifetime.is_none()) || (at_age.is_some() && max_age.is_none());
+    let (lifetime, max_age) = (lifetime.unwrap_or(LIFETIME), max_age.unwrap_or(MAX_AGE));
     let span = at_age.or(at_lifetime.clone()).unwrap_or_else(|| section.span());
     if lifetime < Duration::from_secs(1) {
         let help = "write at least `1s`: tokens count whole seconds";
         section.wrong(&at_lifetime.unwrap_or(span), "`lifetime` is too short", help);
-    } else if max_age.unwrap_or(MAX_AGE) < lifetime {
+    } else if max_age < lifetime && !wrong {
         let help = "write a `max_age` that is at least as long: it ends what refreshing prolongs";
         section.wrong(&span, "`max_age` is shorter than `lifetime`", help);
     }
-    (lifetime, max_age.unwrap_or(MAX_AGE))
+    (lifetime, max_age)
 }
 
 /// Who mints, or for whom.
