@@ -4,7 +4,6 @@
 use std::time::Duration;
 use std::time::Instant;
 
-use bytes::Buf as _;
 use bytes::BytesMut;
 
 use super::FRAGMENT;
@@ -27,16 +26,12 @@ const MOST_FIELDS: usize = 256;
 
 const DATA: u8 = 0;
 const HEADERS: u8 = 1;
-const SETTINGS: u8 = 4;
 const PUSH_PROMISE: u8 = 5;
 const CONTINUATION: u8 = 9;
-const ACK: u8 = 0x1;
 const END_HEADERS: u8 = 0x4;
 const PADDED: u8 = 0x8;
 const PRIORITY: u8 = 0x20;
 
-/// An acknowledgement of settings.
-const SETTINGS_ACK: [u8; HEAD] = [0, 0, 0, SETTINGS, ACK, 0, 0, 0, 0];
 /// A PING without its content. The library ends the connection for it, in order: no other frame
 /// tells it to.
 const BROKEN_PING: [u8; HEAD] = [0, 0, 0, 6, 0, 0, 0, 0, 0];
@@ -57,8 +52,6 @@ pub(super) struct Ended;
 #[derive(Debug)]
 pub(super) struct Framer {
     state: State,
-    /// Whether the client's own acknowledgement of our settings is still to come.
-    unacknowledged: bool,
     reader: Reader,
     allowance: Allowance,
 }
@@ -98,7 +91,7 @@ struct Head {
 impl Framer {
     pub(super) fn new(now: Instant) -> Self {
         let allowance = Allowance { left: FRAMES, since: now };
-        Self { state: State::Preface, unacknowledged: true, reader: Reader::new(), allowance }
+        Self { state: State::Preface, reader: Reader::new(), allowance }
     }
 
     /// How many bytes may be handed on unseen.
@@ -138,9 +131,6 @@ impl Framer {
             match &mut self.state {
                 State::Preface if from.len() >= PREFACE => {
                     to.unsplit(from.split_to(PREFACE));
-                    // The library holds a client to its limits only once the client has said that
-                    // it knows them. A client that never says so would not be held to them at all.
-                    to.extend_from_slice(&SETTINGS_ACK);
                     self.state = State::Head;
                 }
                 State::Content(left) if !from.is_empty() => {
@@ -186,11 +176,6 @@ impl Framer {
             }
             // No client may promise anything.
             PUSH_PROMISE => return Err(broken(to)),
-            SETTINGS if head.flags & ACK != 0 && self.unacknowledged && head.length == 0 => {
-                self.unacknowledged = false;
-                from.advance(HEAD);
-                return Ok(true);
-            }
             DATA if head.length > 0 => self.allowance.content(head.length),
             _ => self.allowance.spend(now).map_err(|Ended| broken(to))?,
         }
