@@ -182,12 +182,14 @@ fn without_descriptors_new_connections_are_refused_and_the_others_are_served() {
     }
     leave(&sidecar, 10);
     let mut hoard: Vec<_> = (0..40).map(|_| dial(sidecar.https).unwrap()).collect();
-    let mut closed = 0;
-    for stream in &mut hoard {
-        stream.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
-        closed += usize::from(is_closed(stream));
+    for stream in &hoard {
+        stream.set_read_timeout(Some(Duration::from_millis(5))).unwrap();
     }
-    assert!(closed >= 20, "{closed} of 40 were closed, the others wait for an answer");
+    // Most are told at once that nobody will answer; they do not wait for it.
+    eventually("most of them to be closed", || {
+        (hoard.iter_mut().filter_map(|stream| is_closed(stream).then_some(())).count() >= 20)
+            .then_some(())
+    });
     // Nobody else is disturbed, and nothing spins.
     let before = sidecar.processor_time();
     let began = Instant::now();
