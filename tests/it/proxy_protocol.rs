@@ -1,7 +1,8 @@
 //! Proxies that say whose connection it is, and everyone else who says so.
 
 use std::io::{Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::process::{Child, Command, Stdio};
 
 use crate::actors::client::{self, Client, bearer, head};
 use crate::actors::eventually;
@@ -295,6 +296,61 @@ fn whose_word_counts_can_change_while_it_runs() {
     assert_eq!(told(&origin), PROXY);
     tls(&sidecar, STRANGER, TEXT).unwrap().get("/", &[&key]).ok();
     assert_eq!(told(&origin), "203.0.113.7");
+}
+
+/// HAProxy on a free port of this machine, in front of an address; it ends with the test.
+struct Balancer(Child, SocketAddr);
+
+impl Balancer {
+    /// `None` where it is not installed.
+    fn start(sidecar: &Sidecar, name: &str, options: &str) -> Option<Self> {
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let config = format!(
+            "defaults\n mode tcp\n timeout connect 5s\n timeout client 15s\n timeout server 15s\n\
+             listen it\n bind {free}\n server keygate {} {options} check inter 50ms\n",
+            sidecar.https
+        );
+        let path = sidecar.path(name);
+        std::fs::write(&path, config).unwrap();
+        let mut command = Command::new("/usr/sbin/haproxy");
+        command.arg("-db").arg("-q").arg("-f").arg(path);
+        match command.stdout(Stdio::null()).stderr(Stdio::null()).spawn() {
+            Ok(child) => Some(Self(child, free)),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn haproxy_in_front_names_its_clients() {
+    let (origin, sidecar) = scene();
+    let options =
+        ["send-proxy", "send-proxy-v2", "send-proxy-v2 proxy-v2-options crc32c,unique-id"];
+    for (at, options) in options.iter().enumerate() {
+        let name = format!("haproxy-{at}.cfg");
+        let Some(balancer) = Balancer::start(&sidecar, &name, options) else {
+            eprintln!("haproxy is not installed: nothing was tried");
+            return;
+        };
+        let client = |source: &str| {
+            let stream = client::dial_from(source, balancer.1).ok()?;
+            Client::tls_over(stream, &[], TRUSTED.client(&["http/1.1"])).ok()
+        };
+        for source in [STRANGER, "127.0.0.8"] {
+            let mut client = eventually("haproxy", || client(source));
+            client.get("/", &[&bearer(READ)]).ok();
+            assert_eq!(told(&origin), source, "{options}");
+        }
+    }
+    assert_eq!(refused(&sidecar, ""), 0.0, "not even its health checks");
 }
 
 #[test]
