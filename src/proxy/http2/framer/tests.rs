@@ -112,3 +112,67 @@ fn frames_that_carry_nothing_are_counted() {
     allowance.content(usize::MAX);
     assert_eq!(many(&mut allowance, 3_600_000), 10_000);
 }
+
+/// Numbers that are the same each time.
+fn numbers() -> impl FnMut(usize) -> usize {
+    let mut state = 7_u64;
+    move |below| {
+        state =
+            state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    }
+}
+
+/// How many whole frames of headers there are after a preface.
+fn blocks(mut bytes: &[u8]) -> usize {
+    let mut count = 0;
+    bytes = bytes.get(START.len()..).unwrap_or_default();
+    while let Some(head) = Head::read(bytes)
+        && let Some(rest) = bytes.get(HEAD + head.length..)
+    {
+        (count, bytes) = (count + usize::from(head.kind == HEADERS), rest);
+    }
+    count
+}
+
+/// What another encoder makes of many requests, with its own table and its own choice of codes.
+#[test]
+fn what_a_real_client_sends_is_read() {
+    use tokio::io::AsyncReadExt as _;
+
+    let mut number = numbers();
+    let mut requests = Vec::new();
+    for _ in 0..90 {
+        let mut request = http::Request::builder().uri(format!("https://a.test/{}", number(9)));
+        for _ in 0..number(40) {
+            let value: String = (0..number(120))
+                .map(|_| char::from(b' ' + u8::try_from(number(94)).unwrap()))
+                .collect();
+            request = request.header(format!("x-{}", number(30)), value);
+        }
+        requests.push(request.body(()).unwrap());
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let sent = runtime.block_on(async {
+        let (ours, mut theirs) = tokio::io::duplex(1 << 20);
+        let (mut client, connection) = h2::client::handshake(ours).await.unwrap();
+        let mut answers = Vec::new();
+        for request in requests {
+            answers.push(client.send_request(request, true).unwrap().0);
+        }
+        let mut sent = Vec::new();
+        let reading = async {
+            while blocks(&sent) < 90 {
+                theirs.read_buf(&mut sent).await.unwrap();
+            }
+        };
+        tokio::select! {
+            _ = connection => panic!("the client gave up"),
+            () = reading => {}
+        }
+        sent
+    });
+    let frames = sent.strip_prefix(START).unwrap();
+    assert!(frames.len() > 50_000, "{}", frames.len());
+    assert_eq!(handed_on(frames), (frames.to_vec(), Ok(())));
+}
