@@ -59,7 +59,7 @@ fn every_kind_of_grpc_call_passes_with_its_trailers_and_refusals_have_their_stat
         "answers: 1000 499500 OK all",
         "requests: 499500",
         "both: 4950",
-        "time left: True",
+        "time left: as said",
         "late: DEADLINE_EXCEEDED",
         "error: NOT_FOUND no such thing",
         "no key: UNAUTHENTICATED",
