@@ -104,7 +104,7 @@ fn frames_that_carry_nothing_are_counted() {
     };
     assert_eq!(many(&mut allowance, 0), 10_000);
     assert_eq!(many(&mut allowance, 0), 0);
-    assert_eq!(many(&mut allowance, 20), 20);
+    assert_eq!(many(&mut allowance, 20), 40);
     assert_eq!(many(&mut allowance, 3_600_000), 10_000);
     allowance.request();
     allowance.content(512);
