@@ -102,14 +102,17 @@ fn times(section: &mut Section<'_, '_>) -> (Duration, Duration) {
     let (lifetime, max_age) = (duration(section, "lifetime"), duration(section, "max_age"));
     let wrong =
         (at_lifetime.is_some() && lifetime.is_none()) || (at_age.is_some() && max_age.is_none());
-    let (lifetime, max_age) = (lifetime.unwrap_or(LIFETIME), max_age.unwrap_or(MAX_AGE));
+    let lifetime = lifetime.unwrap_or(LIFETIME);
+    // What is not written gives way to what is.
+    let max_age = max_age.unwrap_or(MAX_AGE.max(lifetime));
     let span = at_age.or(at_lifetime.clone()).unwrap_or_else(|| section.span());
     if lifetime < Duration::from_secs(1) {
         let help = "write at least `1s`: tokens count whole seconds";
         section.wrong(&at_lifetime.unwrap_or(span), "`lifetime` is too short", help);
     } else if max_age < lifetime && !wrong {
+        let message = "`max_age` is shorter than `lifetime`, so that it ends every token";
         let help = "write a `max_age` that is at least as long: it ends what refreshing prolongs";
-        section.wrong(&span, "`max_age` is shorter than `lifetime`", help);
+        section.warn(&span, message, help);
     }
     (lifetime, max_age)
 }

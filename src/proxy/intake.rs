@@ -84,7 +84,11 @@ fn form(parts: &Parts, flaw: Option<Flaw>) -> Result<HeaderValue, Denial> {
     let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     // A path that is empty but for its query would be taken for `/` (RFC 9113, section 8.3.1).
     let rooted = parts.version < Version::HTTP_2 || !path.starts_with('?');
-    if rooted && flaw != Some(Flaw::Fragment) { Ok(host) } else { Err(Denial::AmbiguousPath) }
+    match flaw {
+        Some(Flaw::Fragment | Flaw::Path) => Err(Denial::AmbiguousPath),
+        _ if !rooted => Err(Denial::AmbiguousPath),
+        _ => Ok(host),
+    }
 }
 
 /// Two lengths, even equal ones, are one too many.

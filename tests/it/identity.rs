@@ -381,11 +381,18 @@ fn a_tunnel_is_never_opened() {
 fn a_target_with_bytes_that_no_path_has_is_refused() {
     let origin = Origin::echo();
     let sidecar = Sidecar::start(&Setup::before(&origin));
-    for target in ["/a#b", "/\u{e9}", "/a\u{1}", "/a b", "a", "\\", "/a\\b", "*", "/a\tb"] {
+    for target in
+        ["/a#b", "/\u{e9}", "/a\u{1}", "/a\u{7f}", "/a b", "a", "\\", "/a\\b", "*", "/a\tb"]
+    {
         let mut client = sidecar.client();
         client.send(head("GET", target, &[&bearer(WRITE)]));
         let response = client.response("GET");
         assert_eq!(response.status, 400, "{target:?}: {response:?}");
+        if target.starts_with('/') {
+            let malformed = target.contains(' ');
+            let reason = if malformed { "malformed_request" } else { "ambiguous_path" };
+            response.refused(400, reason);
+        }
     }
     assert_eq!(origin.count(), 0);
 }

@@ -64,7 +64,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Read, Problems> {
     let flaw = proxy::flaw(head);
     let (body, has_body) = match flaw {
         Some(Flaw::Malformed) => (Zeroizing::new(rest.to_vec()), !rest.is_empty()),
-        Some(Flaw::Fragment | Flaw::Late) | None => body(&parts, rest)?,
+        Some(Flaw::Fragment | Flaw::Path | Flaw::Late) | None => body(&parts, rest)?,
     };
     Ok(Read { parts, body, has_body, flaw })
 }

@@ -38,6 +38,8 @@ pub(super) struct Fed {
 pub(super) enum Ended {
     /// A head.
     Head,
+    /// A head of which only the target is wrong: it has bytes that no path has.
+    Path,
     /// A body's framing.
     Body,
 }
@@ -61,7 +63,7 @@ impl Framer {
                 State::Head => match self.head(rest, fragments) {
                     Ok(Some(length)) => length,
                     Ok(None) => return Fed { pass, ended: None },
-                    Err(Malformed) => return Fed { pass, ended: Some(Ended::Head) },
+                    Err(ended) => return Fed { pass, ended: Some(ended) },
                 },
                 State::Length(left) => {
                     let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(rest.len());
@@ -87,14 +89,18 @@ impl Framer {
     }
 
     /// Reads a head, if all of it is there.
-    fn head(&mut self, bytes: &[u8], fragments: &mut Vec<u64>) -> Result<Option<usize>, Malformed> {
+    fn head(&mut self, bytes: &[u8], fragments: &mut Vec<u64>) -> Result<Option<usize>, Ended> {
         let Some(length) = end(bytes)? else {
-            return if bytes.len() > LARGEST_HEAD { Err(Malformed) } else { Ok(None) };
+            return if bytes.len() > LARGEST_HEAD { Err(Ended::Head) } else { Ok(None) };
         };
         if length > LARGEST_HEAD {
-            return Err(Malformed);
+            return Err(Ended::Head);
         }
-        let read = head::read(bytes.get(..length).unwrap_or_default()).ok_or(Malformed)?;
+        let bytes = bytes.get(..length).unwrap_or_default();
+        let read = head::read(bytes).ok_or_else(|| match head::has_odd_target(bytes) {
+            true => Ended::Path,
+            false => Ended::Head,
+        })?;
         self.requests += 1;
         if read.fragment {
             fragments.push(self.requests);
@@ -108,23 +114,19 @@ impl Framer {
     }
 }
 
-/// A head that has no single reading.
-#[derive(Debug)]
-struct Malformed;
-
 /// The length of a head up to and with the empty line that ends it. Every line ends with CR and
 /// LF; one empty line may stand before the first (RFC 9112, section 2.2).
-fn end(bytes: &[u8]) -> Result<Option<usize>, Malformed> {
+fn end(bytes: &[u8]) -> Result<Option<usize>, Ended> {
     let mut line = 0;
     for at in memchr::memchr_iter(b'\n', bytes) {
         match bytes.get(line..at) {
             Some([.., b'\r']) => {}
-            _ => return Err(Malformed),
+            _ => return Err(Ended::Head),
         }
         match (at == line + 1, line) {
             (false, _) | (true, 0) => line = at + 1,
             // The second in a row at the beginning.
-            (true, 2) => return Err(Malformed),
+            (true, 2) => return Err(Ended::Head),
             (true, _) => return Ok(Some(at + 1)),
         }
     }

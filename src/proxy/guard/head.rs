@@ -33,6 +33,15 @@ pub(super) fn read(bytes: &[u8]) -> Option<Head> {
     Some(Head { framing, fragment: request.path?.contains('#') })
 }
 
+/// Whether all that is wrong with a head are bytes of its target that are not visible ASCII.
+pub(super) fn has_odd_target(bytes: &[u8]) -> bool {
+    let mut plain = bytes.to_vec();
+    let target = plain.split_mut(|&byte| byte == b' ').nth(1).unwrap_or_default();
+    let odd = target.iter_mut().filter(|byte| !byte.is_ascii_graphic());
+    let replaced = odd.map(|byte| *byte = b'x').count();
+    replaced > 0 && read(&plain).is_some()
+}
+
 /// There is one length or one `chunked`, and nothing that someone would take for either.
 fn framing(fields: &[Header<'_>], chunks: bool) -> Option<Framing> {
     let mut framing = Framing::None;
@@ -109,6 +118,20 @@ mod tests {
             "Transfer_Encoding: chunked\n",
         ] {
             assert_eq!(of(bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_head_can_be_wrong_in_its_target_alone() {
+        for target in ["/a\u{1}b", "/\u{7f}", "/a\tb"] {
+            let head = format!("GET {target} HTTP/1.1\r\nHost: h\r\n\r\n");
+            assert!(read(head.as_bytes()).is_none() && has_odd_target(head.as_bytes()), "{head:?}");
+        }
+        assert!(has_odd_target(b"GET /\xff HTTP/1.1\r\n\r\n"));
+        for other in
+            ["GET /a b HTTP/1.1\r\n\r\n", "GET /\u{1} HTTP/3\r\n\r\n", "GET /a HTTP/1.1\r\n\r\n"]
+        {
+            assert!(!has_odd_target(other.as_bytes()), "{other:?}");
         }
     }
 

@@ -50,6 +50,8 @@ pub enum Flaw {
     Late,
     /// The target has a fragment, which the library has cut off.
     Fragment,
+    /// The target has bytes that no path has.
+    Path,
 }
 
 impl Input {
@@ -86,9 +88,12 @@ impl Input {
 pub fn flaw(head: &[u8]) -> Option<Flaw> {
     let mut fragments = Vec::new();
     let fed = Framer::default().feed(head, &mut fragments);
-    match fed == (Fed { pass: head.len(), ended: None }) {
-        true => (!fragments.is_empty()).then_some(Flaw::Fragment),
-        false => Some(Flaw::Malformed),
+    match fed {
+        Fed { pass, ended: None } if pass == head.len() => {
+            (!fragments.is_empty()).then_some(Flaw::Fragment)
+        }
+        Fed { ended: Some(framer::Ended::Path), .. } => Some(Flaw::Path),
+        Fed { .. } => Some(Flaw::Malformed),
     }
 }
 
@@ -192,10 +197,8 @@ impl<T> Guarded<T> {
     fn conclude(&mut self, fed: &Fed) {
         self.end = match fed.ended {
             None => return,
-            Some(framer::Ended::Head) => {
-                self.replace(Flaw::Malformed);
-                return;
-            }
+            Some(framer::Ended::Head) => return self.replace(Flaw::Malformed),
+            Some(framer::Ended::Path) => return self.replace(Flaw::Path),
             Some(framer::Ended::Body) => Some(End::Broken),
         };
     }
