@@ -55,7 +55,7 @@ pub(super) fn read(
     let client_ca = path(&mut section, "client_ca");
     let missing: Vec<_> = ["certificate", "private_key"]
         .into_iter()
-        .filter(|name| needed && section.peek(name).is_none())
+        .filter(|&name| needed && section.peek(name).is_none())
         .collect();
     missing.iter().for_each(|name| section.missing(name));
     let certificate = path(&mut section, "certificate");

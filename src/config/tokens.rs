@@ -97,8 +97,8 @@ fn algorithm(section: &mut Section<'_, '_>) -> Option<At<Algorithm>> {
 
 /// How long a token lives, and a login.
 fn times(section: &mut Section<'_, '_>) -> (Duration, Duration) {
-    let place = |section: &Section<'_, '_>, name| section.peek(name).map(|(_, at)| at);
-    let (at_lifetime, at_age) = (place(section, "lifetime"), place(section, "max_age"));
+    let mut place = |name| section.peek(name).map(|(_, at)| at);
+    let (at_lifetime, at_age) = (place("lifetime"), place("max_age"));
     let (lifetime, max_age) = (duration(section, "lifetime"), duration(section, "max_age"));
     let wrong =
         (at_lifetime.is_some() && lifetime.is_none()) || (at_age.is_some() && max_age.is_none());

@@ -134,9 +134,10 @@ impl<'t> Section<'t, '_> {
         self.problems.push(Problem::at(self.source, span.clone(), message).help(help).warning());
     }
 
-    /// Where a member's name and its value stand, if it is there.
-    #[must_use]
-    pub fn peek(&self, name: &str) -> Option<(Span, Span)> {
+    /// Where a member's name and its value stand, if it is there. Who looks for a member knows it,
+    /// so that it is told to whoever mistypes it.
+    pub fn peek(&mut self, name: &'static str) -> Option<(Span, Span)> {
+        self.asked.push(name);
         self.members.get_key_value(name).map(|(key, value)| (key.span(), value.span()))
     }
 
