@@ -18,7 +18,7 @@ pub struct Bounds {
     pub handshake: Duration,
     /// From there to the first byte, and for the whole preface of HTTP/2.
     pub first_bytes: Duration,
-    /// From the first byte of an HTTP/1 head to its end.
+    /// From the first byte of a head to its end.
     pub head: Duration,
     /// Without a request, over HTTP/1.
     pub idle: Duration,

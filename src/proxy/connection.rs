@@ -171,7 +171,7 @@ impl Client {
             })
         };
         let builder = http2::builder(streams.clone(), bounds.streams);
-        let io = TokioIo::new(Framed::new(begun));
+        let io = TokioIo::new(Framed::new(begun, bounds.head));
         let mut connection = std::pin::pin!(builder.serve_connection(io, service));
         tokio::select! {
             biased;

@@ -14,6 +14,7 @@ mod exchange;
 mod exec;
 mod forward;
 mod guard;
+mod head_time;
 mod headers;
 mod http2;
 mod id;

@@ -10,6 +10,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::actors::client::{Client, bearer, dial, head};
+use crate::actors::frames::{
+    CONTINUATION, END_HEADERS, END_STREAM, Frames, HEADERS, PROTOCOL_ERROR, frame, request,
+};
 use crate::actors::http2::Http2;
 use crate::actors::origin::{After, Origin};
 use crate::actors::pki::TRUSTED;
@@ -51,6 +54,9 @@ fn read_to_close(stream: &mut TcpStream) -> Vec<u8> {
     assert!(ended, "it is still open");
     said
 }
+
+/// What the frame layer ends a connection with.
+const GIVEN_UP: Option<u32> = Some(PROTOCOL_ERROR);
 
 /// A request's head without its end.
 fn half_a_head() -> Vec<u8> {
@@ -146,6 +152,72 @@ fn a_head_that_comes_drop_by_drop_has_no_more_time() {
     on_time(began);
     assert!(said.starts_with(b"HTTP/1.1 408 "), "{}", String::from_utf8_lossy(&said));
     assert_eq!(origin.count(), 0);
+}
+
+/// Over HTTP/2 an open header block holds all that the connection could still say.
+#[test]
+fn a_header_block_that_does_not_end_is_given_up() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&limited(&origin, "head"));
+    let block = request("GET", "/", &[("authorization", &format!("Bearer {READ}"))]);
+    let open = frame(HEADERS, END_STREAM, 1, &block);
+    let more = [&open[..], &frame(CONTINUATION, 0, 1, &[])].concat();
+    for (what, said) in [
+        ("no CONTINUATION", &open[..]),
+        ("some, but no end", &more),
+        ("half a frame", &open[..open.len() / 2]),
+        ("half a frame's head", &open[..5]),
+    ] {
+        let mut frames = Frames::connect(sidecar.https);
+        assert!(frames.synchronize());
+        let began = Instant::now();
+        frames.send(said);
+        assert_eq!(frames.ended(), GIVEN_UP, "{what}");
+        on_time(began);
+    }
+    assert_eq!(origin.count(), 0);
+    sidecar.get("/", &[&bearer(READ)]).ok();
+}
+
+#[test]
+fn a_header_block_that_comes_drop_by_drop_has_no_more_time() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&limited(&origin, "head"));
+    let mut frames = Frames::connect(sidecar.https);
+    assert!(frames.synchronize());
+    let began = Instant::now();
+    frames.send(frame(HEADERS, END_STREAM, 1, &request("GET", "/", &[])));
+    while frames.send(frame(CONTINUATION, 0, 1, &[])) && began.elapsed() < LATE {
+        assert!(never(SHORT / 8, || false));
+    }
+    on_time(began);
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn each_header_block_has_a_time_of_its_own() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&limited_to(WIDE, &origin, "head"));
+    let mut frames = Frames::connect(sidecar.https);
+    let block = request("GET", "/", &[("authorization", &format!("Bearer {READ}"))]);
+    let (first, rest) = block.split_at(block.len() / 2);
+    let began = Instant::now();
+    for stream in [1, 3, 5] {
+        frames.send(frame(HEADERS, END_STREAM, stream, first));
+        assert!(never(WIDE / 2, || false));
+        frames.send(frame(CONTINUATION, END_HEADERS, stream, rest));
+        assert_eq!(frames.outcome(stream).summary(), "ok");
+    }
+    assert!(began.elapsed() > WIDE, "it was not slow");
+    // And where the next one begins with what ends the one before.
+    frames.send(frame(HEADERS, END_STREAM, 7, first));
+    for stream in [7, 9, 11] {
+        assert!(never(WIDE / 2, || false));
+        let next = frame(HEADERS, END_STREAM, stream + 2, first);
+        let end = frame(CONTINUATION, END_HEADERS, stream, rest);
+        frames.send([end, next].concat());
+        assert_eq!(frames.outcome(stream).summary(), "ok");
+    }
 }
 
 #[test]

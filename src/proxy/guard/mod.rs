@@ -18,9 +18,9 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
 
 use self::framer::{Fed, Framer};
+use super::head_time::HeadTime;
 
 /// What stands in for a head that has no single reading.
 const STAND_IN: &[u8] = b"MALFORMED * HTTP/1.1\r\nhost: -\r\nconnection: close\r\n\r\n";
@@ -114,11 +114,7 @@ pub(super) struct Guarded<T> {
     /// What may be handed on, from a position.
     ready: (Vec<u8>, usize),
     end: Option<End>,
-    /// How long a head may take, and the end of that for the one that has begun.
-    head: Duration,
-    late: Option<Pin<Box<Sleep>>>,
-    /// How many heads had come when that began.
-    heads: u64,
+    time: HeadTime,
 }
 
 /// Why no more is read.
@@ -143,9 +139,7 @@ impl<T> Guarded<T> {
             held,
             ready,
             end: None,
-            head,
-            late: None,
-            heads: 0,
+            time: HeadTime::new(head),
         };
         (guarded, input)
     }
@@ -216,23 +210,13 @@ impl<T> Guarded<T> {
     fn note_head(&mut self) {
         // An empty line may stand before a head, and does after some bodies.
         let begun = !matches!(self.held.as_slice(), [] | [b'\r'] | [b'\r', b'\n']);
-        let mut found = self.input.found();
-        if !begun || self.framer.requests() != self.heads {
-            self.late = None;
-            self.heads = self.framer.requests();
-        }
-        found.in_head = begun;
+        self.time.note(begun, self.framer.requests());
+        self.input.found().in_head = begun;
     }
 
-    /// Ready when the head that has begun took too long, and is replaced. Its time is counted from
-    /// when all that had come was read.
+    /// Ready when the head that has begun took too long, and is replaced.
     fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let head = self.head;
-        if !self.input.in_head() {
-            return Poll::Pending;
-        }
-        let late = self.late.get_or_insert_with(|| Box::pin(tokio::time::sleep(head)));
-        ready!(late.as_mut().poll(context));
+        ready!(self.time.poll_over(context));
         self.held = Vec::new();
         self.replace(Flaw::Late);
         Poll::Ready(())

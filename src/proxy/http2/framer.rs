@@ -56,6 +56,8 @@ pub(super) struct Framer {
     state: State,
     reader: Reader,
     allowance: Allowance,
+    /// How many header blocks have come to their end.
+    blocks: u64,
 }
 
 #[derive(Debug)]
@@ -93,7 +95,7 @@ struct Head {
 impl Framer {
     pub(super) fn new(now: Instant) -> Self {
         let allowance = Allowance { left: FRAMES, since: now };
-        Self { state: State::Preface, reader: Reader::new(), allowance }
+        Self { state: State::Preface, reader: Reader::new(), allowance, blocks: 0 }
     }
 
     /// How many bytes may be handed on unseen.
@@ -117,6 +119,22 @@ impl Framer {
     /// Notes that so many bytes were sent to the client.
     pub(super) fn sent(&mut self, count: usize) {
         self.allowance.content(count);
+    }
+
+    /// Whether a header block has begun whose end has not come.
+    pub(super) const fn in_block(&self) -> bool {
+        matches!(self.state, State::Block(_))
+    }
+
+    /// How many have come to their end.
+    pub(super) const fn blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Ends the connection, whatever has begun.
+    pub(super) fn give_up(&mut self, to: &mut BytesMut) {
+        self.state = State::Head;
+        let Ended = broken(to);
     }
 
     /// Moves what may be handed on. What it leaves must be fed again, with more.
@@ -214,6 +232,7 @@ impl Framer {
         }
         let found = self.reader.read(&block.fields).map_err(|_| broken(to))?;
         self.allowance.request();
+        self.blocks += 1;
         let mark = match found {
             Found { fields, .. } if fields > MOST_FIELDS => Some(MANY),
             Found { fragment: true, .. } => Some(FRAGMENT),

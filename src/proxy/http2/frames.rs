@@ -3,6 +3,7 @@
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Buf as _;
 use bytes::BytesMut;
@@ -10,6 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::framer::Framer;
 use crate::clock;
+use crate::proxy::head_time::HeadTime;
 
 /// HTTP/2 input on its way to the library.
 #[derive(Debug)]
@@ -21,12 +23,15 @@ pub(in crate::proxy) struct Framed<T> {
     /// What may be handed on.
     ready: BytesMut,
     ended: bool,
+    time: HeadTime,
 }
 
 impl<T> Framed<T> {
-    pub(in crate::proxy) fn new(io: T) -> Self {
+    /// `head` is how long a header block may take, from its first byte to its end.
+    pub(in crate::proxy) fn new(io: T, head: Duration) -> Self {
         let (held, ready) = (BytesMut::new(), BytesMut::new());
-        Self { io, framer: Framer::new(clock::mono()), held, ready, ended: false }
+        let (framer, time) = (Framer::new(clock::mono()), HeadTime::new(head));
+        Self { io, framer, held, ready, ended: false, time }
     }
 }
 
@@ -51,6 +56,17 @@ impl<T> Framed<T> {
         if self.held.is_empty() || self.ended {
             self.held = BytesMut::new();
         }
+        let begun = !self.held.is_empty() || self.framer.in_block();
+        self.time.note(begun && !self.ended, self.framer.blocks());
+    }
+
+    /// Nothing has come. Ready when the header block that has begun took too long, which ends the
+    /// connection: nothing else can come before its end (section 6.10).
+    fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        ready!(self.time.poll_over(context));
+        self.framer.give_up(&mut self.ready);
+        (self.held, self.ended) = (BytesMut::new(), true);
+        Poll::Ready(())
     }
 }
 
@@ -72,7 +88,10 @@ impl<T: AsyncRead + Unpin> AsyncRead for Framed<T> {
                 this.framer.passed(count);
                 break;
             }
-            ready!(Pin::new(&mut this.io).poll_read(context, buffer))?;
+            if Pin::new(&mut this.io).poll_read(context, buffer)?.is_pending() {
+                ready!(this.poll_late(context));
+                continue;
+            }
             if buffer.filled().len() == start {
                 break;
             }
