@@ -1,6 +1,7 @@
-//! Our own certificate chain and private key, read from PEM and held against each other.
+//! A certificate chain of our own and its private key, read from PEM and held against each other.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::crypto::aws_lc_rs;
@@ -9,26 +10,66 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::sign::CertifiedKey;
+use x509_parser::extensions::GeneralName;
 use zeroize::Zeroizing;
 
 use super::files::Files;
 use super::files::world_readable;
+use super::reading::path;
+use super::sni::Name;
 use super::trust;
 use crate::source::At;
 use crate::source::Section;
 
+/// A certificate with its key, as it is shown to clients.
+pub(super) struct Shown {
+    pub(super) certified: Arc<CertifiedKey>,
+    pub(super) not_after: Timestamp,
+    /// Whom it is for.
+    pub(super) names: Vec<Name>,
+    /// Where it was read.
+    pub(super) path: PathBuf,
+}
+
 /// A certificate chain and where it is named.
-pub(super) struct Chain {
+struct Chain {
     at: At<PathBuf>,
     certificates: Vec<CertificateDer<'static>>,
-    pub(super) not_after: Timestamp,
+    not_after: Timestamp,
 }
 
 /// A key and the file that it is in.
-pub(super) type Key = (PathBuf, PrivateKeyDer<'static>);
+type Key = (PathBuf, PrivateKeyDer<'static>);
+
+/// Reads `certificate` and `private_key` of a table; both are missed if they are `needed`, and
+/// without that no file is read.
+pub(super) fn read(
+    section: &mut Section<'_, '_>,
+    files: &mut Files,
+    needed: bool,
+    now: Timestamp,
+) -> Option<Shown> {
+    let missing: Vec<_> = ["certificate", "private_key"]
+        .into_iter()
+        .filter(|&name| needed && section.peek(name).is_none())
+        .collect();
+    missing.iter().for_each(|name| section.missing(name));
+    let certificate = path(section, "certificate");
+    let key = path(section, "private_key");
+    if !needed {
+        return None;
+    }
+    let chain = certificate.and_then(|at| chain(section, files, at, now));
+    let key = key.and_then(|at| private_key(section, files, at));
+    let (chain, key) = (chain?, key?);
+    let (not_after, path) = (chain.not_after, chain.at.value.clone());
+    let names = chain.certificates.first().map(names).unwrap_or_default();
+    let certified = Arc::new(certify(section, chain, key)?);
+    Some(Shown { certified, not_after, names, path })
+}
 
 /// Reads a chain; warns when it is not valid at `now`.
-pub(super) fn chain(
+fn chain(
     section: &mut Section<'_, '_>,
     files: &mut Files,
     at: At<PathBuf>,
@@ -72,8 +113,22 @@ fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> 
     Some((instant(validity.not_before.timestamp())?, instant(validity.not_after.timestamp())?))
 }
 
+/// The host names that a certificate is for. Clients look at no others (RFC 9110, section 4.3.4).
+fn names(certificate: &CertificateDer<'_>) -> Vec<Name> {
+    let Ok((_, parsed)) = x509_parser::parse_x509_certificate(certificate) else {
+        return Vec::new();
+    };
+    let names = parsed.subject_alternative_name().ok().flatten();
+    let names = names.iter().flat_map(|names| &names.value.general_names);
+    let names = names.filter_map(|name| {
+        let GeneralName::DNSName(name) = name else { return None };
+        Name::parse(name).ok()
+    });
+    names.collect()
+}
+
 /// Reads a private key; warns when others may too.
-pub(super) fn private_key(
+fn private_key(
     section: &mut Section<'_, '_>,
     files: &mut Files,
     at: At<PathBuf>,
@@ -121,11 +176,7 @@ const fn pem_error(error: &pem::Error) -> &'static str {
 }
 
 /// Holds the two against each other.
-pub(super) fn certify(
-    section: &mut Section<'_, '_>,
-    chain: Chain,
-    key: At<Key>,
-) -> Option<CertifiedKey> {
+fn certify(section: &mut Section<'_, '_>, chain: Chain, key: At<Key>) -> Option<CertifiedKey> {
     let (key_path, der) = key.value;
     let Ok(signer) = aws_lc_rs::sign::any_supported_type(&der) else {
         let message =

@@ -5,6 +5,7 @@
 mod body_rules;
 mod bounds;
 mod certificate;
+mod certificate_for;
 mod credentials;
 mod drain;
 mod files;
@@ -21,6 +22,7 @@ mod responses;
 mod revocations;
 mod routes;
 mod signing;
+mod sni;
 mod takeover;
 mod tickets;
 mod tls;

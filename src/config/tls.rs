@@ -1,4 +1,4 @@
-//! `[tls]`: our own certificate and key.
+//! `[tls]`: how clients are met, and which certificates they are shown.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -9,14 +9,15 @@ use rustls::ServerConfig;
 use rustls::SupportedProtocolVersion;
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
-use rustls::sign::SingleCertAndKey;
 use rustls::version::TLS12;
 use rustls::version::TLS13;
 
 use super::certificate;
+use super::certificate_for;
 use super::files::Files;
 use super::reading::choice;
 use super::reading::path;
+use super::sni::ByName;
 use super::tickets;
 use super::trust;
 use crate::source::At;
@@ -27,13 +28,18 @@ use crate::source::Section;
 pub struct Tls {
     /// Certificate, versions, ALPN, client certificates.
     pub server: Arc<ServerConfig>,
-    /// When the certificate expires.
+    /// When the certificate expires that is shown for all names but the `named`.
     pub not_after: Timestamp,
+    /// Names with a certificate of their own, and when it expires.
+    pub named: Vec<(Box<str>, Timestamp)>,
 }
 
 impl fmt::Debug for Tls {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tls").field("not_after", &self.not_after).finish_non_exhaustive()
+        f.debug_struct("Tls")
+            .field("not_after", &self.not_after)
+            .field("named", &self.named)
+            .finish_non_exhaustive()
     }
 }
 
@@ -53,36 +59,25 @@ pub(super) fn read(
     let mut section = root.enter("[tls]", table);
     let versions = choice(&mut section, "min_version", &[("1.2", BOTH), ("1.3", NEWEST)]);
     let client_ca = path(&mut section, "client_ca");
-    let missing: Vec<_> = ["certificate", "private_key"]
-        .into_iter()
-        .filter(|&name| needed && section.peek(name).is_none())
-        .collect();
-    missing.iter().for_each(|name| section.missing(name));
-    let certificate = path(&mut section, "certificate");
-    let key = path(&mut section, "private_key");
-    if !needed {
-        return None;
-    }
-    let clients = client_ca.map(|at| clients(&mut section, files, &at));
-    let chain = certificate.and_then(|at| certificate::chain(&mut section, files, at, now));
-    let key = key.and_then(|at| certificate::private_key(&mut section, files, at));
+    let clients = client_ca.filter(|_| needed).map(|at| clients(&mut section, files, &at));
+    let shown = certificate::read(&mut section, files, needed, now);
+    let named = certificate_for::read(&mut section, files, needed, now);
     let (verifier, trust) = match clients {
         Some(clients) => clients.map(|(verifier, bytes)| (Some(verifier), Some(bytes)))?,
         None => (None, None),
     };
-    let (chain, key) = (chain?, key?);
-    let not_after = chain.not_after;
-    let certified = certificate::certify(&mut section, chain, key)?;
+    let (shown, named) = (shown?, named?);
     let builder = ServerConfig::builder_with_provider(trust::provider());
     let builder = builder.with_protocol_versions(versions.unwrap_or(BOTH)).ok()?;
     let builder = match verifier {
         Some(verifier) => builder.with_client_cert_verifier(verifier),
         None => builder.with_no_client_auth(),
     };
-    let mut server = builder.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
+    let resolver = ByName { default: shown.certified, named: named.by_name };
+    let mut server = builder.with_cert_resolver(Arc::new(resolver));
     server.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     server.ticketer = tickets::shared(trust.as_deref());
-    Some(Tls { server: Arc::new(server), not_after })
+    Some(Tls { server: Arc::new(server), not_after: shown.not_after, named: named.expiries })
 }
 
 static BOTH: &[&SupportedProtocolVersion] = &[&TLS13, &TLS12];

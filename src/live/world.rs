@@ -22,6 +22,9 @@ use crate::observe::KeyCounts;
 use crate::observe::Metrics;
 use crate::observe::RouteId;
 
+/// When the certificate of most names expires, and those of names that have their own.
+type Expiries = (Timestamp, Vec<(Box<str>, Timestamp)>);
+
 /// One generation: immutable, and replaced whole.
 #[derive(Debug)]
 pub struct World {
@@ -30,7 +33,7 @@ pub struct World {
     snapshot: Snapshot,
     upstream: Arc<Upstream>,
     tls: Option<Arc<ServerConfig>>,
-    certificate_expiry: Option<Timestamp>,
+    expiries: Option<Arc<Expiries>>,
     trusted_proxies: Vec<IpNet>,
     proxy_protocol: bool,
     body_memory: usize,
@@ -73,7 +76,7 @@ impl World {
             snapshot: Snapshot::new(parts, revocations),
             upstream: Arc::new(config.upstream.clone()),
             tls: config.tls.as_ref().map(|tls| Arc::clone(&tls.server)),
-            certificate_expiry: config.tls.as_ref().map(|tls| tls.not_after),
+            expiries: config.tls.as_ref().map(|tls| Arc::new((tls.not_after, tls.named.clone()))),
             trusted_proxies: config.listen.trusted_proxies.clone(),
             proxy_protocol: config.listen.proxy_protocol,
             body_memory: config.body_memory,
@@ -95,7 +98,7 @@ impl World {
             snapshot: self.snapshot.revoking(revocations),
             upstream: Arc::clone(&self.upstream),
             tls: self.tls.clone(),
-            certificate_expiry: self.certificate_expiry,
+            expiries: self.expiries.clone(),
             trusted_proxies: self.trusted_proxies.clone(),
             proxy_protocol: self.proxy_protocol,
             body_memory: self.body_memory,
@@ -211,8 +214,8 @@ impl World {
             *state += 1;
         }
         metrics.set_table(self.generation, counts);
-        if let Some(expiry) = self.certificate_expiry {
-            metrics.set_certificate_expiry(expiry);
+        if let Some((default, named)) = self.expiries.as_deref() {
+            metrics.set_certificate_expiries(*default, named);
         }
     }
 }

@@ -181,14 +181,17 @@ impl Sum {
         for (name, help, cell) in gauges {
             gauge(encoder, name, help, cell)?;
         }
-        encoder
-            .encode_descriptor(
-                "keygate_certificate_expiry_timestamp_seconds",
-                "When the certificate that is served ends, in Unix time",
-                None,
-                MetricType::Gauge,
-            )?
-            .encode_gauge(&process.certificate_expiry.load(Relaxed))
+        let mut family = encoder.encode_descriptor(
+            "keygate_certificate_expiry_timestamp_seconds",
+            "When the certificate that is served ends, in Unix time; by name where one has its own",
+            None,
+            MetricType::Gauge,
+        )?;
+        family.encode_gauge(&process.certificate_expiry.load(Relaxed))?;
+        for (name, at) in process.named_expiries().iter() {
+            family.encode_family(&[("name", &**name)])?.encode_gauge(at)?;
+        }
+        Ok(())
     }
 
     fn process(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {

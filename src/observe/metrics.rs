@@ -25,7 +25,15 @@ pub(super) struct ProcessCells {
     pub(super) reloads: [AtomicU64; 2],
     pub(super) last_reload_successful: AtomicU64,
     pub(super) certificate_expiry: AtomicI64,
+    named_expiries: Mutex<Vec<(Box<str>, i64)>>,
     pub(super) panics: AtomicU64,
+}
+
+impl ProcessCells {
+    /// Names that have a certificate of their own, and when it ends, in Unix time.
+    pub(super) fn named_expiries(&self) -> MutexGuard<'_, Vec<(Box<str>, i64)>> {
+        self.named_expiries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// All that is counted, of all workers.
@@ -99,9 +107,12 @@ impl Metrics {
         process.last_reload_successful.store(success.into(), Relaxed);
     }
 
-    /// When the certificate that is served ends; of several, the first to end.
-    pub fn set_certificate_expiry(&self, at: Timestamp) {
-        self.shared.process.certificate_expiry.store(at.as_second(), Relaxed);
+    /// When the certificate that is served ends, and those for names that have their own.
+    pub fn set_certificate_expiries(&self, default: Timestamp, named: &[(Box<str>, Timestamp)]) {
+        let process = &self.shared.process;
+        process.certificate_expiry.store(default.as_second(), Relaxed);
+        let named = named.iter().map(|(name, at)| (name.clone(), at.as_second()));
+        *process.named_expiries() = named.collect();
     }
 
     /// A bug was met, and a connection ended by it.
@@ -260,7 +271,8 @@ mod tests {
         let metrics = Metrics::new();
         metrics.reloaded(true);
         metrics.set_table(7, KeyCounts { active: 2, revoked: 1, ..KeyCounts::default() });
-        metrics.set_certificate_expiry(Timestamp::UNIX_EPOCH);
+        let named = [("a.example".into(), Timestamp::from_second(5).unwrap())];
+        metrics.set_certificate_expiries(Timestamp::UNIX_EPOCH, &named);
         metrics.route("/a");
         let text = metrics.render(Exposition::Prometheus);
         for line in [
@@ -277,6 +289,7 @@ mod tests {
             "keygate_last_reload_successful 1",
             "keygate_table_generation 7",
             "keygate_certificate_expiry_timestamp_seconds 0",
+            "keygate_certificate_expiry_timestamp_seconds{name=\"a.example\"} 5",
             "keygate_connections{listener=\"https\"} 0",
             "keygate_connections_refused_total{reason=\"connections_per_address\"} 0",
             "keygate_panics_total 0",

@@ -75,9 +75,12 @@ fn everything_that_the_example_shows_can_be_written() {
         text.push_str(shown.unwrap_or(line));
         text.push('\n');
     }
-    for (name, content) in
-        [("tls/clients.pem", "tls/server.crt"), ("tls/upstream.pem", "tls/server.crt")]
-    {
+    for (name, content) in [
+        ("tls/clients.pem", "tls/server.crt"),
+        ("tls/upstream.pem", "tls/server.crt"),
+        ("tls/example.crt", "tls/other.crt"),
+        ("tls/example.key", "tls/other.key"),
+    ] {
         fs::copy(stage.path().join(content), stage.path().join(name)).unwrap();
     }
     let config = config(stage.path(), &text, &["upstream.url=https://127.0.0.1:3000"]);
@@ -88,6 +91,7 @@ fn everything_that_the_example_shows_can_be_written() {
     assert!(route.body.max_body.is_some() && route.rate.is_some());
     assert!(config.keys.pepper_file.is_some() && config.keys.revocations.is_some());
     assert!(config.upstream.tls.is_some());
+    assert_eq!(config.tls.unwrap().named.len(), 2);
 }
 
 #[test]

@@ -124,11 +124,19 @@ pub(crate) struct Frames {
 impl Frames {
     /// After an exchange of settings, with a window for all answers of a test together.
     pub(crate) fn connect(address: SocketAddr) -> Self {
-        let mut this = Self::silent(address);
+        Self::greeted(Self::silent(address))
+    }
+
+    fn greeted(mut this: Self) -> Self {
         this.send([PREFACE, &frame(SETTINGS, 0, 0, &[])].concat());
         this.send(frame(WINDOW_UPDATE, 0, 0, &[0x40, 0, 0, 0]));
         this.send(frame(SETTINGS, ACK, 0, &[]));
         this
+    }
+
+    /// On a connection that asked for HTTP/2, after an exchange of settings.
+    pub(crate) fn over(client: Client) -> Self {
+        Self::greeted(Self { wire: client.wire, goaway: None })
     }
 
     /// After the TLS handshake.
