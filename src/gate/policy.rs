@@ -1,9 +1,6 @@
 //! What counts as a credential, and over which transport.
 
 use http::HeaderName;
-use regex_lite::Regex;
-
-use crate::keys::ApiKey;
 
 /// Which carriers are on, and what a request without a credential gets.
 #[derive(Clone, Debug)]
@@ -77,27 +74,4 @@ pub enum Unmatched {
     Refuse,
     /// Any valid key passes.
     Allow,
-}
-
-/// What a syntactically valid key looks like.
-#[derive(Clone, Debug)]
-pub struct KeyPattern(Regex);
-
-impl KeyPattern {
-    /// The default of `keys.pattern`.
-    pub const DEFAULT: &'static str = "[A-Za-z0-9._~+/=-]{16,256}";
-
-    /// Compiles a regular expression that must match the whole key.
-    ///
-    /// # Errors
-    /// When it is no regular expression.
-    pub fn new(pattern: &str) -> Result<Self, regex_lite::Error> {
-        Regex::new(&format!("^(?:{pattern})$")).map(Self)
-    }
-
-    /// Whether a key fits.
-    #[must_use]
-    pub fn fits(&self, key: &ApiKey<'_>) -> bool {
-        key.text().is_some_and(|text| !text.ends_with('\n') && self.0.is_match(text))
-    }
 }

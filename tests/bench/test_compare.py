@@ -10,7 +10,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from comparison import chart, figures, job, load, proxies, report, stage
 
-KEYGATE = os.environ.get("KEYGATE", os.path.join(stage.TARGET, "debug", "keygate"))
+KEYGATE = os.environ.get("KEYGATE", os.path.join(stage.built(), "debug", "keygate"))
 
 
 class Configs(unittest.TestCase):

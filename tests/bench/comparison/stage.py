@@ -68,11 +68,16 @@ def wheel(name):
     return found[0] if found else None
 
 
+def built():
+    """Where cargo puts what it builds, profile by profile."""
+    return os.path.join(TARGET, os.environ.get("CARGO_BUILD_TARGET", ""))
+
+
 def build():
     """Builds keygate as it is released; the path of the binary."""
     say("building keygate --release")
     subprocess.run(["cargo", "build", "--release", "--locked", "--quiet"], cwd=ROOT, check=True)
-    return os.path.join(TARGET, os.environ.get("CARGO_BUILD_TARGET", ""), "release", "keygate")
+    return os.path.join(built(), "release", "keygate")
 
 
 def free_port():
