@@ -76,6 +76,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Listen {
         let span = section.span();
         section.wrong(&span, "there is no listener: neither `https` nor `http` is set", help);
     }
+    let forwarded = section.peek("http_accepts").map(|(_, value)| value);
     listen.http_accepts = http_accepts(&mut section, listen.http.is_empty());
     listen.admin = admin(&mut section);
     let before = section.problems().len();
@@ -88,8 +89,23 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Listen {
         let message = "`http_accepts` is `forwarded-https`, but `trusted_proxies` is empty, so that \
                        no request will be accepted";
         section.warn(&span, message, "list the addresses of your proxies in `trusted_proxies`");
+    } else if let Some(span) = forwarded.filter(|_| listen.doubts_forwarded_https()) {
+        let message = "`X-Forwarded-Proto` will not be believed of clients: with `proxy_protocol` \
+                       it counts only where the PROXY header names a trusted proxy";
+        let help = "where one proxy sends both, turn `proxy_protocol` off, or let it speak TLS to \
+                    `https`; behind two of them this is right";
+        section.warn(&span, message, help);
     }
     listen
+}
+
+impl Listen {
+    /// Whether what says that a request came by HTTPS is hardly ever believed: a PROXY header that
+    /// names a client takes the proxy's own place, and with it the belief in what it says.
+    fn doubts_forwarded_https(&self) -> bool {
+        let forwarded = self.http_accepts == HttpAccepts::ForwardedHttps;
+        forwarded && self.proxy_protocol && !self.http.is_empty()
+    }
 }
 
 fn proxy_protocol(section: &mut Section<'_, '_>, from_nobody: bool) -> bool {

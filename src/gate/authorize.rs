@@ -11,6 +11,7 @@ use super::checks::{Check, Checks};
 use super::facts::Facts;
 use super::inspect;
 use super::limit::{InFlight, LaneKey, LimitBy, Who};
+use super::network::neighbourhood;
 use super::path::CanonicalPath;
 use super::rate::Rate;
 use super::route::{Route, RouteIndex};
@@ -111,7 +112,7 @@ fn who(per: LimitBy, principal: &Option<Principal>, snapshot: &Snapshot, client:
     match (per, record) {
         (LimitBy::Account, Some(record)) => Who::Account(record.account.clone()),
         (LimitBy::Key, Some(record)) => Who::Key(record.id.clone()),
-        (LimitBy::Address, _) | (_, None) => Who::Address(client),
+        (LimitBy::Address, _) | (_, None) => Who::Address(neighbourhood(client)),
     }
 }
 

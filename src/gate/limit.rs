@@ -38,7 +38,7 @@ pub enum LimitBy {
     Account,
     /// All of a key.
     Key,
-    /// All of a client address.
+    /// All of a client address; of IPv6, of the /64 network that one subscriber has.
     Address,
 }
 

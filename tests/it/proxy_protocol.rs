@@ -282,6 +282,26 @@ fn what_is_said_of_further_clients_counts_where_the_named_one_is_trusted() {
     assert_eq!(ask(b"PROXY UNKNOWN\r\n"), PROXY);
 }
 
+/// The word that a request came by HTTPS is the named client's, and only a trusted proxy's counts.
+#[test]
+fn what_is_said_of_https_counts_where_the_named_one_is_trusted() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin)
+        .listen("proxy_protocol = true\ntrusted_proxies = [\"127.0.0.1\", \"10.0.0.0/8\"]")
+        .listen("http = \"127.0.0.1:0\"\nhttp_accepts = \"forwarded-https\"");
+    let sidecar = Sidecar::start(&setup);
+    sidecar.logged(0, "the trap", |line| line.message().contains("`X-Forwarded-Proto`"));
+    let key = bearer(READ);
+    let ask = |header: &[u8]| {
+        plain(&sidecar, PROXY, header).get("/", &[&key, "X-Forwarded-Proto: https"])
+    };
+    ask(&binary(Some("10.1.2.3"), &[])).ok();
+    ask(&binary(None, &[])).ok();
+    for header in [TEXT, &binary(Some("203.0.113.7"), &[]), b"PROXY UNKNOWN\r\n"] {
+        ask(header).refused(401, "insecure_transport");
+    }
+}
+
 #[test]
 fn whose_word_counts_can_change_while_it_runs() {
     let (origin, sidecar) = scene();

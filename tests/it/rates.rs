@@ -113,6 +113,11 @@ fn addresses_are_those_that_are_believed() {
     from(OTHER, "203.0.113.1").ok();
     spent(&from(READ, "203.0.113.1"));
     left(&from(READ, "203.0.113.2"), 1, 1_800);
+    // Of IPv6 a subscriber has a whole network, and would always have another address.
+    from(WRITE, "2001:db8::1").ok();
+    from(WRITE, "2001:db8::ffff:1").ok();
+    spent(&from(WRITE, "2001:db8::2:2:2:2"));
+    left(&from(WRITE, "2001:db8:0:1::1"), 1, 1_800);
 }
 
 #[test]
