@@ -19,6 +19,7 @@ use super::headers::strip_trailers;
 use super::lifeline::Line;
 use super::payload::Payload;
 use super::pool::Lease;
+use super::upstream::Broken;
 use super::worker::Task;
 use crate::clock;
 use crate::gate::Slot;
@@ -33,6 +34,9 @@ pub(super) enum Cut {
     /// The other side broke off, or sent what is not HTTP.
     #[error("the message was broken off")]
     Broken(#[from] hyper::Error),
+    /// The upstream did, over HTTP/1.1.
+    #[error(transparent)]
+    Upstream(#[from] Broken),
     /// Nothing came for too long.
     #[error("the message did not go on in time")]
     Stalled,
@@ -117,6 +121,17 @@ impl RequestBody {
 
     pub(super) fn empty(upload: &Rc<Upload>) -> Self {
         Self { read: None, rest: None, trailers: None, upload: Rc::clone(upload) }
+    }
+
+    /// Takes back what did not go out.
+    pub(super) fn put_back(&mut self, data: Bytes) {
+        if data.is_empty() {
+            return;
+        }
+        let upload = &self.upload;
+        upload.bytes.set(upload.bytes.get().saturating_sub(data.len() as u64));
+        upload.complete.set(false);
+        self.read = Some(data);
     }
 
     /// What was read before goes first.
@@ -204,14 +219,54 @@ pub(super) enum ResponseBody {
     Upstream(Box<Stream>),
 }
 
+/// Where the upstream's body comes from.
+pub(super) enum Source {
+    /// A connection of its own.
+    Own(Lease),
+    /// One that others share.
+    Shared(Incoming),
+}
+
+impl Source {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self {
+            Self::Own(lease) => lease.poll_frame(context).map_err(Cut::from),
+            Self::Shared(body) => Pin::new(body).poll_frame(context).map_err(Cut::from),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(lease) => lease.is_over(),
+            Self::Shared(body) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(lease) => lease.size_hint(),
+            Self::Shared(body) => body.size_hint(),
+        }
+    }
+
+    /// The upstream has said everything: its connection may serve others if it has heard
+    /// everything too.
+    fn finish(&mut self) {
+        if let Self::Own(lease) = self {
+            lease.finish();
+        }
+    }
+}
+
 /// The upstream's body, and all that must last as long as it.
 pub(super) struct Stream {
-    pub(super) inner: Incoming,
+    pub(super) source: Source,
     /// What has come of it and not been handed over yet.
     pub(super) kept: Option<Bytes>,
+    /// Why it ends before its end. What came before goes out first, which a cut would take back.
+    pub(super) cut: Option<Cut>,
     /// How much is handed over at once.
     pub(super) piece: usize,
-    pub(super) lease: Option<Lease>,
     pub(super) upload: Rc<Upload>,
     pub(super) guards: Guards,
     pub(super) patience: Patience,
@@ -258,7 +313,7 @@ impl Patience {
 impl ResponseBody {
     /// Wraps the upstream's body; one that is over already gives everything back at once.
     pub(super) fn streaming(mut stream: Stream) -> Self {
-        if stream.inner.is_end_stream() {
+        if stream.source.is_end_stream() {
             stream.finish();
         }
         Self::Upstream(Box::new(stream))
@@ -272,10 +327,13 @@ impl Stream {
         {
             return Poll::Ready(Some(Err(Cut::Dead)));
         }
+        if let Some(cut) = self.cut.take() {
+            return Poll::Ready(Some(Err(cut)));
+        }
         if let Some(kept) = self.kept.take() {
             return Poll::Ready(Some(Ok(self.pass(Frame::data(kept)))));
         }
-        match Pin::new(&mut self.inner).poll_frame(context) {
+        match self.source.poll_frame(context) {
             Poll::Pending => match self.patience.poll(context) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(()) => {
@@ -287,9 +345,11 @@ impl Stream {
                 self.finish();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => {
+            Poll::Ready(Some(Err(cut))) => {
                 self.metrics.upstream_error(UpstreamError::Reset);
-                Poll::Ready(Some(Err(error.into())))
+                self.cut = Some(cut);
+                context.waker().wake_by_ref();
+                Poll::Pending
             }
             Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(self.pass(frame)))),
         }
@@ -313,23 +373,17 @@ impl Stream {
     }
 
     fn is_over(&self) -> bool {
-        self.kept.is_none() && self.inner.is_end_stream()
+        self.kept.is_none() && self.source.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
         let kept = self.kept.as_ref().map_or(0, Bytes::len) as u64;
-        let rest = self.inner.size_hint().exact();
+        let rest = self.source.size_hint().exact();
         rest.map_or_else(SizeHint::new, |rest| SizeHint::with_exact(rest.saturating_add(kept)))
     }
 
-    /// The upstream has said everything: its connection may serve others if it has heard
-    /// everything too.
     fn finish(&mut self) {
-        if let Some(lease) = self.lease.take()
-            && self.upload.complete()
-        {
-            lease.give_back();
-        }
+        self.source.finish();
         self.guards.slot = None;
     }
 }

@@ -4,20 +4,17 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use hyper::client::conn::{http1, http2};
-use hyper::rt::{Read, Write};
+use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use thiserror::Error;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, UnixStream};
-use tokio::task::AbortHandle;
 use tokio_rustls::TlsConnector;
-use tokio_rustls::client::TlsStream;
 
 use super::body::RequestBody;
 use super::exec::LocalExec;
+use super::upstream::Stream;
 use crate::config::Protocol;
 use crate::config::Target;
 use crate::config::Upstream;
@@ -52,45 +49,52 @@ impl ConnectError {
 
 /// A new connection.
 pub(super) enum Opened {
-    Http1(http1::SendRequest<RequestBody>, AbortHandle),
+    Http1(Stream),
     Http2(http2::SendRequest<RequestBody>),
 }
 
 /// Opens a connection within the time for it.
 pub(super) async fn open(upstream: &Upstream) -> Result<Opened, ConnectError> {
     within(upstream, async {
-        let known = upstream.protocol == Protocol::Http2;
-        match (&upstream.target, &upstream.tls) {
-            (Target::Unix(path), _) => handshake(unix(path).await?, known).await,
-            (Target::Tcp { host, port }, None) => handshake(tcp(host, *port).await?, known).await,
-            (Target::Tcp { host, port }, Some(tls)) => {
-                let config = Arc::clone(&tls.config);
-                let stream = secure(tcp(host, *port).await?, &tls.name, config).await?;
-                let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-                handshake(stream, http2).await
-            }
+        let (stream, negotiated) = stream(upstream, Arc::clone).await?;
+        let http2 = match negotiated {
+            Some(http2) => http2,
+            None => upstream.protocol == Protocol::Http2,
+        };
+        if !http2 {
+            return Ok(Opened::Http1(stream));
         }
+        let handshake = http2::Builder::new(LocalExec).handshake(TokioIo::new(stream));
+        let (sender, connection) = handshake.await?;
+        tokio::task::spawn_local(async { drop(connection.await) });
+        Ok(Opened::Http2(sender))
     })
     .await
 }
 
 /// Opens a connection that can become something else: HTTP/1.1, used by one request only.
-pub(super) async fn open_for_upgrade(
+pub(super) async fn open_for_upgrade(upstream: &Upstream) -> Result<Stream, ConnectError> {
+    let only_http1 = |tls: &Arc<ClientConfig>| {
+        let mut config = ClientConfig::clone(tls);
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        Arc::new(config)
+    };
+    within(upstream, async { Ok(stream(upstream, only_http1).await?.0) }).await
+}
+
+/// The connection, and whether HTTP/2 was agreed on, where that is spoken of.
+async fn stream(
     upstream: &Upstream,
-) -> Result<http1::SendRequest<RequestBody>, ConnectError> {
-    within(upstream, async {
-        match (&upstream.target, &upstream.tls) {
-            (Target::Unix(path), _) => upgradable(unix(path).await?).await,
-            (Target::Tcp { host, port }, None) => upgradable(tcp(host, *port).await?).await,
-            (Target::Tcp { host, port }, Some(tls)) => {
-                let mut config = ClientConfig::clone(&tls.config);
-                config.alpn_protocols = vec![b"http/1.1".to_vec()];
-                let stream = tcp(host, *port).await?;
-                upgradable(secure(stream, &tls.name, Arc::new(config)).await?).await
-            }
+    config: impl Fn(&Arc<ClientConfig>) -> Arc<ClientConfig>,
+) -> Result<(Stream, Option<bool>), ConnectError> {
+    match (&upstream.target, &upstream.tls) {
+        (Target::Unix(path), _) => Ok((Stream::Unix(unix(path).await?), None)),
+        (Target::Tcp { host, port }, None) => Ok((Stream::Tcp(tcp(host, *port).await?), None)),
+        (Target::Tcp { host, port }, Some(tls)) => {
+            let stream = tcp(host, *port).await?;
+            secure(stream, &tls.name, config(&tls.config)).await
         }
-    })
-    .await
+    }
 }
 
 async fn within<T>(
@@ -124,40 +128,9 @@ async fn secure(
     stream: TcpStream,
     name: &ServerName<'static>,
     client: Arc<ClientConfig>,
-) -> Result<TlsStream<TcpStream>, ConnectError> {
+) -> Result<(Stream, Option<bool>), ConnectError> {
     let connector = TlsConnector::from(client);
-    connector.connect(name.clone(), stream).await.map_err(ConnectError::Tls)
-}
-
-async fn handshake<T>(stream: T, http2: bool) -> Result<Opened, ConnectError>
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let io = TokioIo::new(stream);
-    if http2 {
-        let (sender, connection) = http2::Builder::new(LocalExec).handshake(io).await?;
-        tokio::task::spawn_local(async { drop(connection.await) });
-        return Ok(Opened::Http2(sender));
-    }
-    let (sender, connection) = http1_builder().handshake(io).await?;
-    let task = tokio::task::spawn_local(async { drop(connection.await) });
-    Ok(Opened::Http1(sender, task.abort_handle()))
-}
-
-async fn upgradable<T>(stream: T) -> Result<http1::SendRequest<RequestBody>, ConnectError>
-where
-    T: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    TokioIo<T>: Read + Write,
-{
-    let (sender, connection) = http1_builder().handshake(TokioIo::new(stream)).await?;
-    let connection = connection.with_upgrades();
-    tokio::task::spawn_local(async { drop(connection.await) });
-    Ok(sender)
-}
-
-/// Nothing lenient: no HTTP/0.9, no folded lines, no spaces before colons.
-fn http1_builder() -> http1::Builder {
-    let mut builder = http1::Builder::new();
-    builder.max_buf_size(128 * 1024);
-    builder
+    let stream = connector.connect(name.clone(), stream).await.map_err(ConnectError::Tls)?;
+    let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    Ok((Stream::Tls(Box::new(stream)), Some(http2)))
 }

@@ -5,16 +5,16 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
+use hyper::client::conn::http2;
 
-use super::body::{RequestBody, Upload};
+use super::body::{RequestBody, Source, Upload};
 use super::connect::ConnectError;
 use super::lifeline::Line;
-use super::pool::{Lease, Pool};
+use super::pool::{Lease, Pool, Taken};
+use super::upstream::{Again, Broken, Failed, Head};
 use crate::clock;
 use crate::config::Upstream;
 use crate::gate::Denial;
@@ -27,6 +27,13 @@ pub(super) struct Outgoing {
     pub(super) headers: HeaderMap,
     pub(super) body: RequestBody,
     pub(super) upload: Rc<Upload>,
+}
+
+/// What the upstream answered.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) source: Source,
 }
 
 /// What bounds the wait for an answer.
@@ -65,40 +72,41 @@ impl From<ConnectError> for Failure {
     }
 }
 
+impl From<Broken> for Failure {
+    fn from(why: Broken) -> Self {
+        let kind = match why {
+            Broken::Client => return Self::Client,
+            Broken::Garbage(_) => UpstreamError::Garbage,
+            Broken::Closed | Broken::Io(_) | Broken::Shared(_) => UpstreamError::Reset,
+        };
+        Self::Upstream(Denial::UpstreamUnreachable, kind, why.to_string())
+    }
+}
+
 /// Sends a request, on a pooled connection if there is one. A connection that turns out stale is
 /// replaced once, if the request can be repeated and nothing was answered.
 pub(super) async fn exchange(
     pool: &Pool,
     upstream: &Arc<Upstream>,
-    out: Outgoing,
+    mut out: Outgoing,
     limits: &Limits,
-) -> Result<(Response<Incoming>, Lease), Failure> {
-    let mut lease = bounded(upstream, &out.upload, limits, pool.take(upstream)).await??;
-    let spare = (lease.reused() && repeatable(&out)).then(|| out.repeat());
+) -> Result<Answer, Failure> {
     let upload = Rc::clone(&out.upload);
-    let request = out.into_request(upstream, lease.is_http2());
-    let sent = bounded(upstream, &upload, limits, lease.send(request)).await?;
-    let again = match sent {
-        Some(Ok(response)) => return Ok((response, lease)),
-        Some(Err(mut error)) if lease.reused() => match error.take_message() {
-            // Nothing of it was written.
-            Some(request) => request,
-            None => match spare.filter(|_| !error.error().is_parse()) {
-                Some(spare) => spare.into_request(upstream, false),
-                None => return Err(broken(error.error(), &upload)),
-            },
-        },
-        Some(Err(error)) => return Err(broken(error.error(), &upload)),
-        None => return Err(over()),
+    let taken = bounded(upstream, &upload, limits, pool.take(upstream)).await??;
+    let reused = taken.reused();
+    let repeatable = out.is_repeatable();
+    let failed = match bounded(upstream, &upload, limits, out.send(taken, upstream)).await? {
+        Ok(answer) => return Ok(answer),
+        Err(failed) => failed,
     };
-    drop(lease);
-    let mut lease = bounded(upstream, &upload, limits, pool.fresh(upstream)).await??;
-    let again = readdress(again, upstream, lease.is_http2());
-    match bounded(upstream, &upload, limits, lease.send(again)).await? {
-        Some(Ok(response)) => Ok((response, lease)),
-        Some(Err(error)) => Err(broken(error.error(), &upload)),
-        None => Err(over()),
+    match failed.again {
+        Again::Unsent(body) if reused => out.body = body,
+        Again::Unanswered if reused && repeatable => {}
+        Again::Never | Again::Unanswered | Again::Unsent(_) => return Err(failed.why.into()),
     }
+    let fresh = bounded(upstream, &upload, limits, pool.fresh(upstream)).await??;
+    let sent = bounded(upstream, &upload, limits, out.send(fresh, upstream)).await?;
+    sent.map_err(|failed| failed.why.into())
 }
 
 /// Waits no longer than the limits allow. As long as the client's body goes on, the upstream is
@@ -147,79 +155,91 @@ pub(super) async fn bounded<T>(
     .await
 }
 
-pub(super) fn broken(error: &hyper::Error, upload: &Upload) -> Failure {
-    let kind = match error.is_parse() {
-        _ if upload.broken() => return Failure::Client,
-        true => UpstreamError::Garbage,
-        false => UpstreamError::Reset,
-    };
-    Failure::Upstream(Denial::UpstreamUnreachable, kind, error.to_string())
-}
-
-fn over() -> Failure {
-    let detail = "the connection was over".to_owned();
-    Failure::Upstream(Denial::UpstreamUnreachable, UpstreamError::Connect, detail)
-}
-
-/// Without a body, and of a method that does no more when it is done twice (RFC 9110, section
-/// 9.2.2).
-fn repeatable(out: &Outgoing) -> bool {
-    let idempotent =
-        [Method::GET, Method::HEAD, Method::OPTIONS, Method::PUT, Method::DELETE, Method::TRACE];
-    out.upload.complete() && idempotent.contains(&out.method)
+impl Taken {
+    const fn reused(&self) -> bool {
+        match self {
+            Self::Own(lease) => lease.reused(),
+            Self::Shared(_, reused) => *reused,
+        }
+    }
 }
 
 impl Outgoing {
-    fn repeat(&self) -> Self {
-        Self {
-            method: self.method.clone(),
-            target: self.target.clone(),
-            headers: self.headers.clone(),
-            body: RequestBody::empty(&self.upload),
-            upload: Rc::clone(&self.upload),
+    async fn send(&mut self, taken: Taken, upstream: &Upstream) -> Result<Answer, Failed> {
+        match taken {
+            Taken::Own(lease) => self.send_on(lease).await,
+            Taken::Shared(sender, _) => self.send_shared(sender, upstream).await,
         }
     }
 
-    /// The request as the upstream's protocol writes it. Its framing is ours.
-    pub(super) fn into_request(self, upstream: &Upstream, http2: bool) -> Request<RequestBody> {
-        let mut request = Request::new(self.body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = Uri::from(self.target);
-        *request.headers_mut() = self.headers;
-        readdress(request, upstream, http2)
+    /// Sends it over HTTP/1.1. The body goes out with it, or comes back with the failure.
+    pub(super) async fn send_on(&mut self, mut lease: Lease) -> Result<Answer, Failed> {
+        let body = self.take_body();
+        let head = Head { method: &self.method, target: &self.target, headers: &self.headers };
+        let (status, headers) = lease.exchange(&head, body).await?;
+        Ok(Answer { status, headers, source: Source::Own(lease) })
     }
-}
 
-/// HTTP/2 names the host in the target, HTTP/1.1 in a header.
-fn readdress(
-    mut request: Request<RequestBody>,
-    upstream: &Upstream,
-    http2: bool,
-) -> Request<RequestBody> {
-    if !http2 {
-        // The library sends GET and HEAD without their bodies unless the framing is spelled out.
-        let framed = request.headers().contains_key(CONTENT_LENGTH);
-        if !framed && !request.body().is_end_stream() {
-            let (name, value) = match request.body().size_hint().exact() {
-                Some(length) => (CONTENT_LENGTH, HeaderValue::from(length)),
-                None => (TRANSFER_ENCODING, HeaderValue::from_static("chunked")),
-            };
-            request.headers_mut().insert(name, value);
+    async fn send_shared(
+        &mut self,
+        mut sender: http2::SendRequest<RequestBody>,
+        upstream: &Upstream,
+    ) -> Result<Answer, Failed> {
+        let request = self.addressed(upstream);
+        let mut error = match sender.try_send_request(request).await {
+            Ok(response) => {
+                let (parts, body) = response.into_parts();
+                let (status, headers) = (parts.status, parts.headers);
+                return Ok(Answer { status, headers, source: Source::Shared(body) });
+            }
+            Err(error) => error,
+        };
+        let again = match error.take_message() {
+            Some(request) => Again::Unsent(request.into_body()),
+            None => Again::Unanswered,
+        };
+        let why = if self.upload.broken() { Broken::Client } else { error.into_error().into() };
+        Err(Failed { why, again })
+    }
+
+    /// What is left is a body that is over.
+    fn take_body(&mut self) -> RequestBody {
+        let empty = RequestBody::empty(&self.upload);
+        std::mem::replace(&mut self.body, empty)
+    }
+
+    /// Without a body, and of a method that does no more when it is done twice (RFC 9110, section
+    /// 9.2.2).
+    fn is_repeatable(&self) -> bool {
+        let idempotent = [
+            Method::GET,
+            Method::HEAD,
+            Method::OPTIONS,
+            Method::PUT,
+            Method::DELETE,
+            Method::TRACE,
+        ];
+        self.upload.complete() && idempotent.contains(&self.method)
+    }
+
+    /// The request as HTTP/2 writes it: the host is in the target, not in a header.
+    fn addressed(&mut self, upstream: &Upstream) -> Request<RequestBody> {
+        let mut request = Request::new(self.take_body());
+        let mut headers = self.headers.clone();
+        headers.remove(CONNECTION);
+        headers.remove(TRANSFER_ENCODING);
+        let host = headers.remove(HOST);
+        let mut parts = Uri::from(self.target.clone()).into_parts();
+        parts.scheme = Some(if upstream.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
+        parts.authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
+        if let Ok(uri) = Uri::from_parts(parts) {
+            *request.uri_mut() = uri;
         }
-        return request;
+        *request.method_mut() = self.method.clone();
+        *request.headers_mut() = headers;
+        *request.version_mut() = Version::HTTP_2;
+        request
     }
-    *request.version_mut() = Version::HTTP_2;
-    request.headers_mut().remove(CONNECTION);
-    request.headers_mut().remove(TRANSFER_ENCODING);
-    let host = request.headers_mut().remove(HOST);
-    let authority = host.and_then(|host| Authority::try_from(host.as_bytes()).ok());
-    let mut parts = request.uri().clone().into_parts();
-    parts.scheme = Some(if upstream.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP });
-    parts.authority = authority;
-    if let Ok(uri) = Uri::from_parts(parts) {
-        *request.uri_mut() = uri;
-    }
-    request
 }
 
 /// The time that a route leaves, from now.

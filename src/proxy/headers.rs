@@ -88,20 +88,6 @@ pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     HOP_BY_HOP_NAMED.iter().for_each(|name| drop(headers.remove(*name)));
 }
 
-/// Whether an answer has one end, and no coding that we would have to undo to pass it on (RFC 9112,
-/// sections 6.1 and 6.3).
-pub(super) fn is_framed_once(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    match codings.next() {
-        None => true,
-        Some(coding) => {
-            coding.as_bytes().eq_ignore_ascii_case(b"chunked")
-                && codings.next().is_none()
-                && !headers.contains_key(CONTENT_LENGTH)
-        }
-    }
-}
-
 /// Removes every spelling of a reserved name.
 fn strip_reserved(headers: &mut HeaderMap, stripper: &Stripper) {
     if !headers.keys().any(|name| stripper.drops(name)) {

@@ -34,6 +34,7 @@ mod refuse;
 mod relay;
 mod socket;
 mod upgrade;
+mod upstream;
 mod worker;
 
 use std::rc::Rc;

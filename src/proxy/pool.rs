@@ -4,15 +4,17 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::{Request, Response};
-use hyper::body::Incoming;
-use hyper::client::conn::{TrySendError, http1, http2};
-use tokio::task::AbortHandle;
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+use http_body::{Frame, SizeHint};
+use hyper::client::conn::http2;
 
 use super::body::RequestBody;
-use super::connect::{self, ConnectError};
+use super::connect::{self, ConnectError, Opened};
+use super::upstream::{Broken, Connection, Failed, Head, Room, Stream};
 use crate::clock;
 use crate::config::Upstream;
 
@@ -31,70 +33,75 @@ struct Inner {
     idle: RefCell<Vec<Idle>>,
     shared: RefCell<Option<http2::SendRequest<RequestBody>>>,
     epoch: Cell<u64>,
+    room: Rc<Room>,
 }
 
 struct Idle {
-    sender: http1::SendRequest<RequestBody>,
-    task: AbortHandle,
+    // Boxed: it is handed from one owner to the next several times a request.
+    connection: Box<Connection>,
     since: Instant,
+}
+
+/// A connection to send a request on.
+pub(super) enum Taken {
+    /// One that nobody else uses.
+    Own(Lease),
+    /// One that others share, and whether they did before.
+    Shared(http2::SendRequest<RequestBody>, bool),
 }
 
 /// One connection in use. Dropping it closes the connection, which cancels what it was doing.
 pub(super) struct Lease {
-    sender: Option<Sender>,
-    task: Option<AbortHandle>,
-    pool: Pool,
-    epoch: u64,
+    connection: Option<Box<Connection>>,
+    /// Where it goes when it is free.
+    home: Option<(Pool, u64)>,
     reused: bool,
-}
-
-enum Sender {
-    Own(http1::SendRequest<RequestBody>),
-    Shared(http2::SendRequest<RequestBody>),
 }
 
 impl Pool {
     /// A connection to the upstream: an idle one, or a new one.
-    pub(super) async fn take(&self, upstream: &Arc<Upstream>) -> Result<Lease, ConnectError> {
+    pub(super) async fn take(&self, upstream: &Arc<Upstream>) -> Result<Taken, ConnectError> {
         self.aim(upstream);
-        while let Some(mut idle) = self.next_idle() {
-            // The connection's task says that it is ready once it has seen the end of the last
-            // exchange; it says that it is not when the upstream has closed or sent more.
-            if !idle.sender.is_closed() && idle.sender.ready().await.is_ok() {
-                return Ok(self.lease(Sender::Own(idle.sender), Some(idle.task), true));
+        while let Some(mut connection) = self.next_idle() {
+            // Who has closed, or sent what nobody asked for, is not asked.
+            if connection.is_quiet() {
+                return Ok(Taken::Own(self.lease(connection, true)));
             }
-            idle.task.abort();
         }
         if let Some(shared) = self.shared().await {
-            return Ok(self.lease(Sender::Shared(shared), None, true));
+            return Ok(Taken::Shared(shared, true));
         }
         self.fresh(upstream).await
     }
 
     /// A new connection.
-    pub(super) async fn fresh(&self, upstream: &Arc<Upstream>) -> Result<Lease, ConnectError> {
+    pub(super) async fn fresh(&self, upstream: &Arc<Upstream>) -> Result<Taken, ConnectError> {
         self.aim(upstream);
         // Boxed: the state of a TLS handshake would make every request's future as large.
         match Box::pin(connect::open(upstream)).await? {
-            connect::Opened::Http1(sender, task) => {
-                Ok(self.lease(Sender::Own(sender), Some(task), false))
+            Opened::Http1(stream) => {
+                let connection = Box::new(Connection::new(stream, &self.0.room));
+                Ok(Taken::Own(self.lease(connection, false)))
             }
-            connect::Opened::Http2(sender) => {
+            Opened::Http2(sender) => {
                 *self.0.shared.borrow_mut() = Some(sender.clone());
-                Ok(self.lease(Sender::Shared(sender), None, false))
+                Ok(Taken::Shared(sender, false))
             }
         }
     }
 
-    /// Closes what was idle for too long.
+    /// A new connection for one request only, which may make something else of it.
+    pub(super) async fn apart(&self, upstream: &Upstream) -> Result<Lease, ConnectError> {
+        let stream = Box::pin(connect::open_for_upgrade(upstream)).await?;
+        let connection = Some(Box::new(Connection::new(stream, &self.0.room)));
+        Ok(Lease { connection, home: None, reused: false })
+    }
+
+    /// Closes what was idle for too long, and what the upstream has closed.
     pub(super) fn sweep(&self) {
         let now = clock::mono();
-        self.0.idle.borrow_mut().retain(|idle| {
-            let keep = !idle.sender.is_closed() && now.duration_since(idle.since) < LONGEST_IDLE;
-            if !keep {
-                idle.task.abort();
-            }
-            keep
+        self.0.idle.borrow_mut().retain_mut(|idle| {
+            now.duration_since(idle.since) < LONGEST_IDLE && idle.connection.is_quiet()
         });
     }
 
@@ -106,12 +113,12 @@ impl Pool {
         }
         *target = Some(Arc::clone(upstream));
         self.0.epoch.set(self.0.epoch.get().wrapping_add(1));
-        self.0.idle.borrow_mut().drain(..).for_each(|idle| idle.task.abort());
+        self.0.idle.borrow_mut().clear();
         *self.0.shared.borrow_mut() = None;
     }
 
-    fn next_idle(&self) -> Option<Idle> {
-        self.0.idle.borrow_mut().pop()
+    fn next_idle(&self) -> Option<Box<Connection>> {
+        self.0.idle.borrow_mut().pop().map(|idle| idle.connection)
     }
 
     async fn shared(&self) -> Option<http2::SendRequest<RequestBody>> {
@@ -123,9 +130,17 @@ impl Pool {
         None
     }
 
-    fn lease(&self, sender: Sender, task: Option<AbortHandle>, reused: bool) -> Lease {
-        let sender = Some(sender);
-        Lease { sender, task, pool: self.clone(), epoch: self.0.epoch.get(), reused }
+    fn lease(&self, connection: Box<Connection>, reused: bool) -> Lease {
+        let home = Some((self.clone(), self.0.epoch.get()));
+        Lease { connection: Some(connection), home, reused }
+    }
+
+    fn give_back(&self, epoch: u64, mut connection: Box<Connection>) {
+        let mut idle = self.0.idle.borrow_mut();
+        if epoch == self.0.epoch.get() && idle.len() < MOST_IDLE {
+            connection.rest();
+            idle.push(Idle { connection, since: clock::mono() });
+        }
     }
 }
 
@@ -135,38 +150,50 @@ impl Lease {
         self.reused
     }
 
-    /// Whether it speaks HTTP/2.
-    pub(super) const fn is_http2(&self) -> bool {
-        matches!(self.sender, Some(Sender::Shared(_)))
-    }
-
-    /// Sends a request and waits for the response's head. `None` when the lease is over.
-    pub(super) async fn send(
+    /// Sends a request and waits for the answer's head.
+    pub(super) async fn exchange(
         &mut self,
-        request: Request<RequestBody>,
-    ) -> Option<Result<Response<Incoming>, TrySendError<Request<RequestBody>>>> {
-        match self.sender.as_mut()? {
-            Sender::Own(sender) => Some(sender.try_send_request(request).await),
-            Sender::Shared(sender) => Some(sender.try_send_request(request).await),
+        head: &Head<'_>,
+        body: RequestBody,
+    ) -> Result<(StatusCode, HeaderMap), Failed> {
+        match &mut self.connection {
+            Some(connection) => connection.exchange(head, body).await,
+            None => Err(Broken::Closed.into()),
         }
     }
 
-    /// Gives the connection back: both sides have said everything.
-    pub(super) fn give_back(mut self) {
-        let mut idle = self.pool.0.idle.borrow_mut();
-        let welcome = self.epoch == self.pool.0.epoch.get() && idle.len() < MOST_IDLE;
-        if let (true, Some(Sender::Own(sender)), Some(task)) =
-            (welcome, self.sender.take(), self.task.take())
+    /// The next part of the answer's body.
+    pub(super) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match &mut self.connection {
+            Some(connection) => connection.poll_frame(context),
+            None => Poll::Ready(None),
+        }
+    }
+
+    /// Whether all of the answer was read.
+    pub(super) fn is_over(&self) -> bool {
+        self.connection.as_ref().is_none_or(|connection| connection.is_over())
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        let none = || SizeHint::with_exact(0);
+        self.connection.as_ref().map_or_else(none, |connection| connection.size_hint())
+    }
+
+    /// Gives the connection back if it is free, and closes it otherwise.
+    pub(super) fn finish(&mut self) {
+        if let (Some(connection), Some((pool, epoch))) = (self.connection.take(), self.home.take())
+            && connection.is_free()
         {
-            idle.push(Idle { sender, task, since: clock::mono() });
+            pool.give_back(epoch, connection);
         }
     }
-}
 
-impl Drop for Lease {
-    fn drop(&mut self) {
-        if let Some(task) = self.task.take() {
-            task.abort();
-        }
+    /// The stream, for what is no longer HTTP, with what came already.
+    pub(super) fn into_stream(self) -> Option<(Stream, Bytes)> {
+        self.connection?.into_stream()
     }
 }

@@ -7,15 +7,13 @@ use http::header::UPGRADE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::body::{Guards, Patience, RequestBody, ResponseBody, Stream, Upload};
 use super::exchange::Exchange;
-use super::forward::{self, Failure, Limits, Outgoing};
+use super::forward::{self, Answer, Failure, Limits, Outgoing};
 use super::headers::{self, Sender};
 use super::intake::Intake;
 use super::payload::Payload;
-use super::pool::Lease;
 use super::quota;
 use super::upgrade;
 use crate::clock;
@@ -43,24 +41,19 @@ pub(super) async fn forward(
     let upload = Rc::clone(&out.upload);
     let began = clock::mono();
     let answer = match websocket {
-        true => Box::pin(upgrade::ask(&upstream, out, &limits)).await.map(|answer| (answer, None)),
-        false => forward::exchange(worker.pool(), &upstream, out, &limits)
-            .await
-            .map(|(answer, lease)| (answer, Some(lease))),
+        true => Box::pin(upgrade::ask(worker.pool(), &upstream, out, &limits)).await,
+        false => forward::exchange(worker.pool(), &upstream, out, &limits).await,
     };
     exchange.record.waited(clock::mono().duration_since(began));
-    let (answer, lease) = match answer {
+    let answer = match answer {
         Ok(answer) => answer,
         Err(failure) => return exchange.fail(&failure),
     };
-    let switched = answer.status() == StatusCode::SWITCHING_PROTOCOLS;
-    if switched && !(websocket && upgrade::agreed(&answer)) {
+    let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+    if switched && !(websocket && upgrade::agreed(&answer.headers)) {
         return exchange.fail(&Failure::garbage("it switches to a protocol nobody asked for"));
     }
-    if !headers::is_framed_once(answer.headers()) {
-        return exchange.fail(&Failure::garbage("its answer is framed in more than one way"));
-    }
-    exchange.record.answered(answer.status().as_u16(), clock::mono());
+    exchange.record.answered(answer.status.as_u16(), clock::mono());
     if switched {
         exchange.open();
     }
@@ -68,11 +61,11 @@ pub(super) async fn forward(
     let piece = if exchange.is_http2() { PIECE } else { usize::MAX };
     let guards = exchange.into_guards(permit.into_slot(), limits.line.clone());
     let mut response = match switched {
-        true => upgrade::switch(answer, client, guards),
+        true => upgrade::switch(answer.headers, answer.source, client, guards),
         false => {
             let patience = Patience::new(upstream.timeout, limits.until);
             let metrics = worker.metrics().clone();
-            pass(answer, lease, Passing { upload, guards, patience, metrics, piece })
+            pass(answer, Passing { upload, guards, patience, metrics, piece })
         }
     };
     quota::tell(response.headers_mut(), quota.as_ref());
@@ -134,17 +127,13 @@ fn outgoing(
     (out, hyper::upgrade::on(&mut request))
 }
 
-fn pass(
-    answer: Response<Incoming>,
-    lease: Option<Lease>,
-    passing: Passing,
-) -> Response<ResponseBody> {
-    let (mut parts, inner) = answer.into_parts();
-    headers::downstream(&mut parts.headers, parts.status);
+fn pass(answer: Answer, passing: Passing) -> Response<ResponseBody> {
+    let Answer { status, mut headers, source } = answer;
+    headers::downstream(&mut headers, status);
     let Passing { upload, guards, patience, metrics, piece } = passing;
-    let stream = Stream { inner, kept: None, lease, upload, guards, patience, metrics, piece };
+    let stream = Stream { source, kept: None, cut: None, upload, guards, patience, metrics, piece };
     let mut response = Response::new(ResponseBody::streaming(stream));
-    *response.status_mut() = parts.status;
-    *response.headers_mut() = parts.headers;
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
     response
 }

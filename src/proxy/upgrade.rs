@@ -5,76 +5,92 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
+use bytes::Bytes;
 use http::header::{CONNECTION, UPGRADE};
-use http::{HeaderValue, Response};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt as _;
 
-use super::body::{Guards, ResponseBody};
-use super::connect::open_for_upgrade;
-use super::forward::{Failure, Limits, Outgoing, bounded, broken};
+use super::body::{Guards, ResponseBody, Source};
+use super::forward::{Answer, Failure, Limits, Outgoing, bounded};
 use super::headers::strip_hop_by_hop;
 use super::lifeline::Line;
+use super::pool::Pool;
+use super::upstream::Stream;
 use crate::config::Upstream;
 
 /// Asks the upstream to become a WebSocket, on a connection of its own.
 pub(super) async fn ask(
+    pool: &Pool,
     upstream: &Arc<Upstream>,
     mut out: Outgoing,
     limits: &Limits,
-) -> Result<Response<Incoming>, Failure> {
+) -> Result<Answer, Failure> {
     out.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     out.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     let upload = Rc::clone(&out.upload);
-    let mut sender = bounded(upstream, &upload, limits, open_for_upgrade(upstream)).await??;
-    let request = out.into_request(upstream, false);
-    let sent = bounded(upstream, &upload, limits, sender.send_request(request)).await?;
-    sent.map_err(|error| broken(&error, &upload))
+    let lease = bounded(upstream, &upload, limits, pool.apart(upstream)).await??;
+    let sent = bounded(upstream, &upload, limits, out.send_on(lease)).await?;
+    sent.map_err(|failed| failed.why.into())
 }
 
 /// Whether an upstream that switches protocols switches to what it was asked for.
-pub(super) fn agreed(response: &Response<Incoming>) -> bool {
-    let protocol = response.headers().get(UPGRADE);
+pub(super) fn agreed(headers: &HeaderMap) -> bool {
+    let protocol = headers.get(UPGRADE);
     protocol.is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
-/// Answers the client with the upstream's 101, and joins both sides once both have switched.
+/// Answers the client with the upstream's 101, and joins both sides once the client has switched.
 pub(super) fn switch(
-    mut answer: Response<Incoming>,
+    mut headers: HeaderMap,
+    source: Source,
     client: OnUpgrade,
     guards: Guards,
 ) -> Response<ResponseBody> {
-    let upstream = hyper::upgrade::on(&mut answer);
     if let Some(line) = &guards.line {
         line.exempt();
     }
-    join(client, upstream, guards);
+    join(client, source, guards);
+    strip_hop_by_hop(&mut headers);
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     let mut response = Response::new(ResponseBody::Own(None));
-    *response.status_mut() = answer.status();
-    *response.headers_mut() = std::mem::take(answer.headers_mut());
-    strip_hop_by_hop(response.headers_mut());
-    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    response.headers_mut().insert(UPGRADE, HeaderValue::from_static("websocket"));
+    *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+    *response.headers_mut() = headers;
     response
 }
 
 /// The guards are held until the end.
-fn join(client: OnUpgrade, upstream: OnUpgrade, guards: Guards) {
+fn join(client: OnUpgrade, source: Source, guards: Guards) {
     tokio::task::spawn_local(async move {
         let mut guards = guards;
-        if let (Ok(client), Ok(upstream)) = (client.await, upstream.await) {
+        let upstream = match source {
+            Source::Own(lease) => lease.into_stream(),
+            Source::Shared(_) => None,
+        };
+        if let (Ok(client), Some((upstream, begun))) = (client.await, upstream) {
             let line = guards.line.take();
-            let (received, sent) = pump(client, upstream, line.as_deref()).await;
+            let (received, sent) = pump(client, upstream, &begun, line.as_deref()).await;
             guards.record.received(received);
             guards.record.sent(sent);
         }
     });
 }
 
-async fn pump(client: Upgraded, upstream: Upgraded, line: Option<&Line>) -> (u64, u64) {
-    let (mut client, mut upstream) = (TokioIo::new(client), TokioIo::new(upstream));
-    let copy = tokio::io::copy_bidirectional(&mut client, &mut upstream);
+/// What the upstream has said already goes first.
+async fn pump(
+    client: Upgraded,
+    mut upstream: Stream,
+    begun: &Bytes,
+    line: Option<&Line>,
+) -> (u64, u64) {
+    let mut client = TokioIo::new(client);
+    let copy = async {
+        client.write_all(begun).await?;
+        let (received, sent) = tokio::io::copy_bidirectional(&mut client, &mut upstream).await?;
+        Ok::<_, std::io::Error>((received, sent + begun.len() as u64))
+    };
     let mut copy = std::pin::pin!(copy);
     std::future::poll_fn(|context| {
         if line.is_some_and(|line| line.poll_cut(context.waker()).is_some()) {

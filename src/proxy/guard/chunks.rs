@@ -10,7 +10,7 @@ const MOST_TRAILERS: usize = 16 * 1024;
 
 /// How far a body has come.
 #[derive(Debug, Default)]
-pub(super) struct Chunks {
+pub(in crate::proxy) struct Chunks {
     state: State,
     /// What was read of a size, and of how many digits.
     size: u64,
@@ -20,6 +20,17 @@ pub(super) struct Chunks {
     /// How many bytes of trailers there were, and of the line that they end with.
     trailers: usize,
     line: usize,
+}
+
+/// What some bytes of a body are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::proxy) enum Part {
+    /// Its content.
+    Data,
+    /// What is around that.
+    Framing,
+    /// The last of that.
+    End,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -42,24 +53,45 @@ impl Chunks {
     /// The position of the first byte that breaks it.
     pub(super) fn feed(&mut self, bytes: &[u8]) -> Result<(usize, bool), usize> {
         let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            if self.state == State::Data {
-                let left = bytes.len() - at;
-                let taken = usize::try_from(self.size).unwrap_or(usize::MAX).min(left);
-                self.size -= taken as u64;
-                if self.size == 0 {
-                    self.state = State::DataCr;
-                }
-                at += taken;
-                continue;
-            }
-            let over = self.step(byte).ok_or(at)?;
-            at += 1;
-            if over {
+        while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
+            let (length, part) = self.run(rest).map_err(|wrong| at + wrong)?;
+            at += length;
+            if part == Part::End {
                 return Ok((at, true));
             }
         }
         Ok((at, false))
+    }
+
+    /// How many of some bytes belong together, and what they are. The fields after the body do not
+    /// begin in the middle.
+    ///
+    /// # Errors
+    /// The position of the first byte that breaks the body.
+    pub(in crate::proxy) fn run(&mut self, bytes: &[u8]) -> Result<(usize, Part), usize> {
+        if self.state == State::Data {
+            let taken = usize::try_from(self.size).unwrap_or(usize::MAX).min(bytes.len());
+            self.size -= taken as u64;
+            if self.size == 0 {
+                self.state = State::DataCr;
+            }
+            return Ok((taken, Part::Data));
+        }
+        for (at, &byte) in bytes.iter().enumerate() {
+            let sized = self.state == State::SizeLf;
+            if self.step(byte).ok_or(at)? {
+                return Ok((at + 1, Part::End));
+            }
+            if sized {
+                return Ok((at + 1, Part::Framing));
+            }
+        }
+        Ok((bytes.len(), Part::Framing))
+    }
+
+    /// Whether what comes next are the fields after the body.
+    pub(in crate::proxy) const fn in_trailers(&self) -> bool {
+        matches!(self.state, State::Trailer | State::TrailerLf)
     }
 
     /// One byte of the framing; `Some(true)` after the last.

@@ -7,7 +7,7 @@
 //! [`Input::take`]); nothing that follows it is read. A body that breaks its framing breaks the
 //! connection.
 
-mod chunks;
+pub(super) mod chunks;
 mod framer;
 mod head;
 

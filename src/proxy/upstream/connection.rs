@@ -1,0 +1,270 @@
+//! One HTTP/1.1 connection to the upstream, owned by the request that uses it: no task drives it, so
+//! that to drop it is to end it.
+
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Method, StatusCode};
+use http_body::{Frame, SizeHint};
+use tokio::io::{AsyncWriteExt as _, ReadHalf};
+use tokio::task::AbortHandle;
+
+use super::decoder::Decoder;
+use super::head;
+use super::room::Room;
+use super::sending::{Head, Sending};
+use super::stream::Stream;
+use super::{Again, Broken, Failed};
+use crate::proxy::body::RequestBody;
+
+/// How many interim answers may come before the final one.
+const MOST_INTERIM: usize = 32;
+
+/// A connection.
+#[derive(Debug)]
+pub(in crate::proxy) struct Connection {
+    io: Io,
+    room: Rc<Room>,
+    /// What was read and is not understood yet, and how much of a head in it was looked at.
+    buffer: BytesMut,
+    seen: usize,
+    /// Whether the last read brought much.
+    much: bool,
+    /// What is to come of the answer.
+    body: Decoder,
+    /// Whether another request may follow.
+    keep: bool,
+}
+
+#[derive(Debug)]
+enum Io {
+    Whole(Stream),
+    /// An answer came before the end of its request, which goes on by itself.
+    Answered {
+        stream: ReadHalf<Stream>,
+        #[expect(dead_code, reason = "held, not read")]
+        upload: Upload,
+    },
+    Gone,
+}
+
+/// What writes the rest of a request; it ends with the connection.
+#[derive(Debug)]
+struct Upload(AbortHandle);
+
+impl Drop for Upload {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Connection {
+    /// A connection on which nothing was said.
+    pub(in crate::proxy) fn new(stream: Stream, room: &Rc<Room>) -> Self {
+        Self {
+            io: Io::Whole(stream),
+            room: Rc::clone(room),
+            buffer: BytesMut::new(),
+            seen: 0,
+            much: false,
+            body: Decoder::Over,
+            keep: true,
+        }
+    }
+
+    /// Sends a request, and waits for the head of its answer while its body goes out.
+    ///
+    /// # Errors
+    /// When there is no answer; the connection is of no more use then.
+    pub(in crate::proxy) async fn exchange(
+        &mut self,
+        head: &Head<'_>,
+        body: RequestBody,
+    ) -> Result<(StatusCode, HeaderMap), Failed> {
+        let mut sending = Sending::new(head, body, self.room.lead());
+        let mut exchange = Exchange { method: head.method, out: Out::Going, interim: 0 };
+        let answer = std::future::poll_fn(|context| {
+            self.poll_exchange(context, &mut sending, &mut exchange)
+        })
+        .await;
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(why) => {
+                let ended = matches!(why, Broken::Closed | Broken::Io(_));
+                let unanswered = ended && exchange.interim == 0 && self.buffer.is_empty();
+                let again = match (sending.into_unsent(), unanswered) {
+                    (Some(body), _) => Again::Unsent(body),
+                    (None, true) => Again::Unanswered,
+                    (None, false) => Again::Never,
+                };
+                return Err(Failed { why, again });
+            }
+        };
+        self.body = answer.body;
+        self.keep = answer.keep;
+        match exchange.out {
+            Out::Done => {}
+            Out::Going => self.go_on(sending),
+            Out::Broken(_) => self.keep = false,
+        }
+        Ok((answer.status, answer.headers))
+    }
+
+    fn poll_exchange(
+        &mut self,
+        context: &mut Context<'_>,
+        sending: &mut Sending,
+        exchange: &mut Exchange<'_>,
+    ) -> Poll<Result<head::Head, Broken>> {
+        if let (Out::Going, Io::Whole(io)) = (&exchange.out, &mut self.io)
+            && let Poll::Ready(sent) = sending.poll(context, io)
+        {
+            exchange.out = match sent {
+                Ok(()) => {
+                    self.room.put_lead(sending.take_lead());
+                    Out::Done
+                }
+                Err(Broken::Client) => return Poll::Ready(Err(Broken::Client)),
+                // It may have said why it takes no more.
+                Err(broken) => Out::Broken(Some(broken)),
+            };
+        }
+        let answer = ready!(self.poll_head(context, exchange));
+        Poll::Ready(answer.map_err(|why| match &mut exchange.out {
+            Out::Broken(broken) => broken.take().unwrap_or(why),
+            Out::Going | Out::Done => why,
+        }))
+    }
+
+    /// The head of the final answer. Interim ones are nobody's business but ours.
+    fn poll_head(
+        &mut self,
+        context: &mut Context<'_>,
+        exchange: &mut Exchange<'_>,
+    ) -> Poll<Result<head::Head, Broken>> {
+        loop {
+            let head = head::take(&mut self.buffer, &mut self.seen, exchange.method)?;
+            match head {
+                Some(head) if is_interim(head.status) => {
+                    exchange.interim += 1;
+                    if exchange.interim > MOST_INTERIM {
+                        return Poll::Ready(Err(Broken::Garbage("it has too much to say before")));
+                    }
+                }
+                Some(head) => return Poll::Ready(Ok(head)),
+                None if ready!(self.poll_fill(context)).map_err(Broken::Io)? => {}
+                None => return Poll::Ready(Err(Broken::Closed)),
+            }
+        }
+    }
+
+    /// The rest of a request whose answer has come: it goes on whether the answer is read or not.
+    fn go_on(&mut self, mut sending: Sending) {
+        self.keep = false;
+        self.io = match std::mem::replace(&mut self.io, Io::Gone) {
+            Io::Whole(stream) => {
+                let (read, mut write) = tokio::io::split(stream);
+                let upload = tokio::task::spawn_local(async move {
+                    let sent = std::future::poll_fn(|context| sending.poll(context, &mut write));
+                    if sent.await.is_err() {
+                        let _ = write.shutdown().await;
+                    }
+                });
+                Io::Answered { stream: read, upload: Upload(upload.abort_handle()) }
+            }
+            gone @ (Io::Answered { .. } | Io::Gone) => gone,
+        };
+    }
+
+    /// The next part of the answer's body.
+    pub(in crate::proxy) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        loop {
+            if let Some(frame) = self.body.next(&mut self.buffer)? {
+                return Poll::Ready(Some(Ok(frame)));
+            }
+            if self.body.is_over() {
+                return Poll::Ready(None);
+            }
+            if !ready!(self.poll_fill(context)).map_err(Broken::Io)? {
+                self.body.end()?;
+            }
+        }
+    }
+
+    /// Whether all of the answer was read.
+    pub(in crate::proxy) const fn is_over(&self) -> bool {
+        self.body.is_over()
+    }
+
+    pub(in crate::proxy) fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+
+    /// Whether another request may be sent: both sides have said everything, and nothing else.
+    pub(in crate::proxy) fn is_free(&self) -> bool {
+        let said = self.keep && self.body.is_over() && self.buffer.is_empty();
+        said && matches!(self.io, Io::Whole(_))
+    }
+
+    /// Lets go of what it need not hold while nobody uses it.
+    pub(in crate::proxy) fn rest(&mut self) {
+        self.buffer = BytesMut::new();
+        self.much = false;
+    }
+
+    /// Whether the upstream is still there and has said nothing that it was not asked.
+    pub(in crate::proxy) fn is_quiet(&mut self) -> bool {
+        match &mut self.io {
+            Io::Whole(stream) => stream.is_quiet(),
+            Io::Answered { .. } | Io::Gone => false,
+        }
+    }
+
+    /// The stream, for what is no longer HTTP, with what came already.
+    pub(in crate::proxy) fn into_stream(self) -> Option<(Stream, Bytes)> {
+        match self.io {
+            Io::Whole(stream) => Some((stream, self.buffer.freeze())),
+            Io::Answered { .. } | Io::Gone => None,
+        }
+    }
+
+    /// Reads more; `false` when there is no more.
+    fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let (room, much) = (&self.room, &mut self.much);
+        let read = ready!(match &mut self.io {
+            Io::Whole(stream) => room.poll_read(context, stream, much),
+            Io::Answered { stream, .. } => room.poll_read(context, stream, much),
+            Io::Gone => Poll::Ready(Ok(BytesMut::new())),
+        })?;
+        let any = !read.is_empty();
+        match self.buffer.is_empty() {
+            true => self.buffer = read,
+            false => self.buffer.unsplit(read),
+        }
+        Poll::Ready(Ok(any))
+    }
+}
+
+/// A request that waits for its answer.
+struct Exchange<'a> {
+    method: &'a Method,
+    out: Out,
+    interim: usize,
+}
+
+/// How far the request has gone out.
+enum Out {
+    Going,
+    Done,
+    Broken(Option<Broken>),
+}
+
+/// 101 is the last that is said in HTTP.
+fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}

@@ -1,0 +1,175 @@
+//! The head of an answer, and the body that it announces (RFC 9112, sections 4 to 6). What two
+//! readers could take differently is none.
+
+use std::mem::MaybeUninit;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use httparse::{Header, ParserConfig, Response};
+
+use super::Broken;
+use super::decoder::Decoder;
+
+/// How many fields a head may have.
+const MOST_FIELDS: usize = 100;
+/// The largest head.
+const LARGEST_HEAD: usize = 128 * 1024;
+/// No body is longer.
+const LONGEST_BODY: u64 = u64::MAX >> 1;
+
+/// An answer's head.
+#[derive(Debug)]
+pub(super) struct Head {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// How the body comes.
+    pub(super) body: Decoder,
+    /// Whether the upstream will take another request when the body is over.
+    pub(super) keep: bool,
+}
+
+/// How a body is announced.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Announced {
+    Nothing,
+    Length(u64),
+    Chunked,
+}
+
+/// Takes a head off what was read, if all of it is there. `seen` is how much of it was looked at
+/// before.
+pub(super) fn take(
+    buffer: &mut BytesMut,
+    seen: &mut usize,
+    method: &Method,
+) -> Result<Option<Head>, Broken> {
+    let length = match end(buffer, seen)? {
+        Some(length) if length <= LARGEST_HEAD => length,
+        None if buffer.len() <= LARGEST_HEAD => return Ok(None),
+        Some(_) | None => return Err(Broken::Garbage("the head of its answer is too large")),
+    };
+    *seen = 0;
+    let bytes = split(buffer, length);
+    read(&bytes, method).map(Some)
+}
+
+/// The first so many bytes, without counting another holder where there is no rest.
+pub(super) fn split(buffer: &mut BytesMut, length: usize) -> Bytes {
+    match buffer.len() == length {
+        true => std::mem::take(buffer).freeze(),
+        false => buffer.split_to(length).freeze(),
+    }
+}
+
+/// The length of a head up to and with the empty line that ends it. Every line ends with CR and LF,
+/// and nothing stands before the first.
+fn end(bytes: &[u8], seen: &mut usize) -> Result<Option<usize>, Broken> {
+    let mut line = *seen;
+    let new = bytes.get(line..).unwrap_or_default();
+    for at in memchr::memchr_iter(b'\n', new).map(|at| *seen + at) {
+        match bytes.get(line..at) {
+            Some([b'\r']) if line > 0 => return Ok(Some(at + 1)),
+            Some([_, .., b'\r']) => line = at + 1,
+            _ => return Err(Broken::Garbage("a line of its answer does not end as lines do")),
+        }
+    }
+    *seen = line;
+    Ok(None)
+}
+
+fn read(bytes: &Bytes, method: &Method) -> Result<Head, Broken> {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut response = Response::new(&mut []);
+    let config = ParserConfig::default();
+    let parsed = config.parse_response_with_uninit_headers(&mut response, bytes, &mut fields);
+    match parsed {
+        Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
+        Ok(_) | Err(_) => return Err(Broken::Garbage("what it answers is not HTTP/1.1")),
+    }
+    let is_http11 = response.version == Some(1);
+    let status = StatusCode::from_u16(response.code.unwrap_or_default())
+        .map_err(|_| Broken::Garbage("its answer has no status that there is"))?;
+    let headers = headers(bytes, response.headers)?;
+    let announced = announced(&headers, is_http11)
+        .ok_or(Broken::Garbage("its answer is framed in more than one way"))?;
+    let mut keep = persists(&headers, is_http11);
+    let body = match announced {
+        // An interim answer ends with its head (RFC 9110, section 15.2).
+        Announced::Length(0) | Announced::Nothing if status.is_informational() => Decoder::Over,
+        _ if status.is_informational() => {
+            return Err(Broken::Garbage("an interim answer of it announces a body"));
+        }
+        Announced::Length(1..) | Announced::Chunked if status == StatusCode::NO_CONTENT => {
+            // It may come or not.
+            keep = false;
+            Decoder::Over
+        }
+        _ if has_no_body(method, status) => Decoder::Over,
+        Announced::Length(0) => Decoder::Over,
+        Announced::Length(length) => Decoder::Length(length),
+        Announced::Chunked => Decoder::chunked(),
+        Announced::Nothing => Decoder::Close,
+    };
+    keep = keep && !matches!(body, Decoder::Close);
+    Ok(Head { status, headers, body, keep })
+}
+
+/// RFC 9112, section 6.3.
+fn has_no_body(method: &Method, status: StatusCode) -> bool {
+    *method == Method::HEAD || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+/// The fields. Their values are views of the head.
+pub(super) fn headers(bytes: &Bytes, fields: &[Header<'_>]) -> Result<HeaderMap, Broken> {
+    let wrong = || Broken::Garbage("a field of its answer is none");
+    let mut headers = HeaderMap::with_capacity(fields.len());
+    for field in fields {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| wrong())?;
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value));
+        headers.append(name, value.map_err(|_| wrong())?);
+    }
+    Ok(headers)
+}
+
+/// There is one length or one `chunked`, and nothing that someone would take for either. A length
+/// may be said again.
+fn announced(headers: &HeaderMap, is_http11: bool) -> Option<Announced> {
+    let mut announced = Announced::Nothing;
+    for value in headers.get_all(CONTENT_LENGTH) {
+        let length = Announced::Length(length(value.as_bytes())?);
+        if announced != Announced::Nothing && announced != length {
+            return None;
+        }
+        announced = length;
+    }
+    for value in headers.get_all(TRANSFER_ENCODING) {
+        let chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+        if !chunked || !is_http11 || announced != Announced::Nothing {
+            return None;
+        }
+        announced = Announced::Chunked;
+    }
+    Some(announced)
+}
+
+/// Digits and nothing else: no sign, no list.
+fn length(value: &[u8]) -> Option<u64> {
+    let plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    let length = plain.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten();
+    length.filter(|&length| length <= LONGEST_BODY)
+}
+
+/// Whether the connection goes on after the answer (RFC 9112, section 9.3).
+fn persists(headers: &HeaderMap, is_http11: bool) -> bool {
+    let mut persists = is_http11;
+    for line in headers.get_all(CONNECTION) {
+        for option in line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+            if option.eq_ignore_ascii_case(b"close") {
+                return false;
+            }
+            persists |= option.eq_ignore_ascii_case(b"keep-alive");
+        }
+    }
+    persists
+}
