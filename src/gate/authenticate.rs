@@ -80,7 +80,9 @@ pub(super) fn assume(
 
 type Found<'s> = (KeyIndex, &'s KeyRecord, Option<Box<Profile>>);
 
-/// A key first, where its carrier takes keys; then a token.
+/// A key first, where its carrier takes keys; then a token. What arrives is always hashed and looked
+/// up by digest: the work is the same for a known and an unknown key, and a stored digest that is
+/// presented opens nothing.
 fn look_up<'s>(
     carrier: Carrier,
     key: &ApiKey<'_>,
@@ -105,18 +107,24 @@ fn look_up<'s>(
     }
 }
 
-/// The record of a key that is presented to log in.
-pub(super) fn find_key<'s>(
+/// A key that is presented to log in: which one it is, if it is known, and its record if it is in
+/// force and may come from there.
+pub(super) fn log_in<'s>(
     key: &ApiKey<'_>,
     snapshot: &'s Snapshot,
-) -> Result<(KeyIndex, &'s KeyRecord), Denial> {
-    find(key, snapshot).ok_or_else(|| classify(key, snapshot))
-}
-
-/// Hash first, then look up by digest: the work is the same for a known and an unknown key, and a
-/// stored digest that is presented is hashed like anything else.
-fn find<'s>(key: &ApiKey<'_>, snapshot: &'s Snapshot) -> Option<(KeyIndex, &'s KeyRecord)> {
-    snapshot.table().find(&snapshot.digester().digest(key))
+    client: IpAddr,
+    now: Timestamp,
+) -> (Option<KeyIndex>, Result<&'s KeyRecord, Denial>) {
+    let digest = snapshot.digester().digest(key);
+    let Some((index, record)) = snapshot.table().find(&digest) else {
+        pretend(Carrier::Bearer, &digest, snapshot, now);
+        return (None, Err(classify(key, snapshot)));
+    };
+    let admitted = admit(index, snapshot, client, now, &mut Checks::default());
+    if let Err(denial) = admitted {
+        take_as_long(denial, key, snapshot);
+    }
+    (Some(index), admitted.map(|()| record))
 }
 
 /// A key that is known: is it in force, is its account, and may it come from there?

@@ -46,6 +46,8 @@ mod http2_form;
 #[cfg(test)]
 mod identity;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod limits;

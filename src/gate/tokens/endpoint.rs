@@ -4,6 +4,7 @@ use http::Method;
 use jiff::Timestamp;
 
 use super::super::authenticate::admit;
+use super::super::authenticate::log_in;
 use super::super::checks::Checks;
 use super::super::extract::Carrier;
 use super::super::extract::Presented;
@@ -103,9 +104,10 @@ impl Asked<'_> {
         read: fn(&[u8]) -> Option<Login>,
     ) -> Result<Box<str>, Denial> {
         let login = read(body?).ok_or(Denial::InvalidBody)?;
-        let (index, record) = login.key(self.snapshot)?;
-        self.key = Some(index);
-        admit(index, self.snapshot, self.facts.client, self.now, &mut Checks::default())?;
+        let client = self.facts.client;
+        let (index, record) = log_in(&login.key(), self.snapshot, client, self.now);
+        self.key = index;
+        let record = record?;
         let profile = login.enter(record)?;
         let login = self.now.as_second();
         let token = self.tokens.mint(record, profile, login, self.now, self.nonce);

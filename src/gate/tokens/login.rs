@@ -5,15 +5,12 @@ use sha2::Sha256;
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
-use super::super::authenticate::find_key;
 use super::super::json;
 use super::super::json::Object;
-use super::super::snapshot::Snapshot;
 use super::super::verdict::Denial;
 use super::claims;
 use super::profile::Profile;
 use crate::keys::ApiKey;
-use crate::keys::KeyIndex;
 use crate::keys::KeyRecord;
 use crate::keys::Kind;
 
@@ -47,11 +44,8 @@ impl Login {
     }
 
     /// The key that it presents.
-    pub(super) fn key<'s>(
-        &self,
-        snapshot: &'s Snapshot,
-    ) -> Result<(KeyIndex, &'s KeyRecord), Denial> {
-        find_key(&ApiKey::new(self.key.as_bytes()), snapshot)
+    pub(super) fn key(&self) -> ApiKey<'_> {
+        ApiKey::new(self.key.as_bytes())
     }
 
     /// For whom a token may be minted of a key that is in force.

@@ -1,0 +1,99 @@
+//! Clients that close their side of a connection before they were answered.
+//!
+//! One that closes its socket and one that only says that it will send no more look the same, until
+//! something is written to them. So both have left: what they asked for is taken back at once.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::actors::client::{bearer, dial, head};
+use crate::actors::origin::Origin;
+use crate::actors::scripts::{events, flood, hang, hold};
+use crate::actors::setup::{READ, Setup};
+use crate::actors::sidecar::Sidecar;
+use crate::actors::{Cue, eventually};
+
+fn start(origin: &Origin) -> Sidecar {
+    Sidecar::start(&Setup::before(origin).listen("http_accepts = \"everything\""))
+}
+
+fn ask(sidecar: &Sidecar, fields: &[&str]) -> TcpStream {
+    let mut stream = dial(sidecar.http.unwrap()).unwrap();
+    stream.write_all(&head("GET", "/", fields)).unwrap();
+    stream
+}
+
+fn all_that_is_said(mut stream: TcpStream) -> String {
+    let mut said = Vec::new();
+    if let Err(error) = stream.read_to_end(&mut said) {
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset, "it stays");
+    }
+    String::from_utf8(said).unwrap()
+}
+
+/// Nothing is left of a client: no request, no connection, no wish of the upstream.
+fn forgotten(sidecar: &Sidecar, origin: &Origin) {
+    origin.wait("the end", |state| state.requests[0].gone);
+    eventually("the end of the request", || {
+        (sidecar.metric("keygate_in_flight_requests", &[]) == 0.0).then_some(())
+    });
+    eventually("the end of the connection", || {
+        (sidecar.metric("keygate_connections", &["http\""]) == 0.0).then_some(())
+    });
+}
+
+#[test]
+fn a_client_that_will_send_no_more_has_left() {
+    for script in [hang, events] {
+        let origin = Origin::tcp(script);
+        let sidecar = start(&origin);
+        let stream = ask(&sidecar, &[&bearer(READ)]);
+        origin.wait("the request", |state| state.requests.len() == 1);
+        stream.shutdown(Shutdown::Write).unwrap();
+        forgotten(&sidecar, &origin);
+        assert!(!all_that_is_said(stream).contains("0\r\n\r\n"), "it looks like a whole answer");
+    }
+}
+
+/// A refusal waits for nobody, so it comes before anything is known of the leaving.
+#[test]
+fn what_is_answered_here_is_answered_to_whom_it_will_send_no_more_too() {
+    let origin = Origin::echo();
+    let sidecar = start(&origin);
+    for _ in 0..20 {
+        let stream = ask(&sidecar, &[]);
+        stream.shutdown(Shutdown::Write).unwrap();
+        let said = all_that_is_said(stream);
+        assert!(said.starts_with("HTTP/1.1 401 ") && said.contains("no_credential"), "{said}");
+    }
+    assert_eq!(origin.count(), 0);
+}
+
+#[test]
+fn a_client_that_breaks_off_is_forgotten_at_once() {
+    for script in [hang, events, flood] {
+        let origin = Origin::tcp(script);
+        let sidecar = start(&origin);
+        let stream = ask(&sidecar, &[&bearer(READ)]);
+        origin.wait("the request", |state| state.requests.len() == 1);
+        // Closed with a reset, not in order.
+        socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+        drop(stream);
+        forgotten(&sidecar, &origin);
+    }
+}
+
+#[test]
+fn a_client_that_sends_on_has_not_left() {
+    let cue = Arc::<Cue>::default();
+    let origin = Origin::tcp(hold(&cue));
+    let sidecar = start(&origin);
+    let mut client = sidecar.plain();
+    client.send(head("GET", "/", &[&bearer(READ)]));
+    origin.wait("the request", |state| state.requests.len() == 1);
+    assert!(!origin.last().gone);
+    cue.raise();
+    client.response("GET").ok();
+}
