@@ -15,6 +15,7 @@ use tracing_subscriber::filter::{EnvFilter, filter_fn};
 use tracing_subscriber::fmt::{self, MakeWriter};
 use tracing_subscriber::layer::SubscriberExt as _;
 
+use super::json::JsonLines;
 use super::metrics::Metrics;
 use super::sink::{self, Sink};
 
@@ -95,14 +96,12 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let registry = Registry::default().with(filter).with(filter_fn(is_ours_or_coarse));
-    let lines = fmt::layer().with_writer(out).with_target(true);
     match format {
-        Format::Json => {
-            Box::new(registry.with(
-                lines.json().flatten_event(true).with_current_span(false).with_span_list(false),
-            ))
+        Format::Json => Box::new(registry.with(JsonLines(out))),
+        Format::Human { colour } => {
+            let lines = fmt::layer().with_writer(out).with_target(true);
+            Box::new(registry.with(lines.with_ansi(colour)))
         }
-        Format::Human { colour } => Box::new(registry.with(lines.with_ansi(colour))),
     }
 }
 

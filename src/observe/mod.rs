@@ -6,6 +6,7 @@
 mod access;
 mod cells;
 mod expose;
+mod json;
 mod label;
 pub mod log;
 mod metrics;

@@ -15,6 +15,8 @@ use tracing_subscriber::fmt::MakeWriter;
 const LINES: usize = 16 * 1024;
 /// How many bytes are written at once.
 const BATCH: usize = 64 * 1024;
+/// How long lines may gather before they are written together.
+const NAP: Duration = Duration::from_millis(5);
 /// How long the end of the process waits for lines to be written.
 const PATIENCE: Duration = Duration::from_secs(1);
 
@@ -109,7 +111,12 @@ fn drain(queue: &Receiver<Message>, mut out: impl Write) {
         // A standard error that was closed takes no complaint either.
         let _ = out.write_all(&batch);
         let _ = out.flush();
+        let all = batch.len() < BATCH;
         batch.clear();
+        if all && flushes.is_empty() {
+            // Nobody waits: to be woken for each line would cost those who log more than the line.
+            thread::sleep(NAP);
+        }
         for done in flushes {
             let _ = done.send(());
         }

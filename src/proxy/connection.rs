@@ -1,6 +1,6 @@
 //! One client connection: a deadline for its first bytes, TLS, the protocol that it chose.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::convert::Infallible;
 use std::io;
 use std::net::IpAddr;
@@ -9,6 +9,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -21,6 +22,7 @@ use super::guard::{Guarded, Input};
 use super::handle;
 use super::http2::{self, Framed, Resets};
 use super::idle::IdleTimer;
+use super::intake::Intake;
 use super::linger::linger;
 use super::outlet::Outlet;
 use super::peer::{self, Peer};
@@ -49,6 +51,8 @@ pub(super) struct Origin {
     pub(super) socket: Option<Socket>,
     requests: Cell<u64>,
     last: Cell<Instant>,
+    /// The peer's address as it is told the upstream.
+    chain: OnceCell<HeaderValue>,
 }
 
 /// Serves a connection to its end.
@@ -88,7 +92,9 @@ impl Client {
     async fn secure(self, outlet: Outlet, socket: Socket) {
         let Some(config) = self.worker.world().tls().cloned() else { return };
         let handshake = TlsAcceptor::from(config).accept(outlet);
-        let handshake = in_time(&self.worker, self.bounds.handshake, handshake);
+        // What is done once for a connection has memory of its own, or every idle connection would
+        // keep room for it.
+        let handshake = Box::pin(in_time(&self.worker, self.bounds.handshake, handshake));
         let Some(Ok(stream)) = handshake.await else { return };
         let (_, session) = stream.get_ref();
         // A client without TCP_NODELAY holds its first request back until its last flight is
@@ -105,7 +111,7 @@ impl Client {
 
     /// Waits for the first bytes, at least so many.
     async fn begin<T: AsyncRead + Unpin>(&self, io: T, least: usize) -> Option<Begun<T>> {
-        in_time(&self.worker, self.bounds.first_bytes, Begun::read(io, least)).await?
+        Box::pin(in_time(&self.worker, self.bounds.first_bytes, Begun::read(io, least))).await?
     }
 
     async fn http1<T>(self, begun: Begun<T>, socket: Socket, transport: Transport)
@@ -114,14 +120,15 @@ impl Client {
     {
         let Self { worker, peer, bounds } = self;
         let (io, input) = Guarded::new(begun, bounds.head);
-        let idle = IdleTimer(input.clone());
+        let idle = IdleTimer::new(input.clone());
         let origin = Rc::new(Origin::new(peer, transport, Some(input), Some(socket)));
         let service = {
             let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
             service_fn(move |request| {
                 origin.begin();
-                let answer = handle(Rc::clone(&worker), Rc::clone(&origin), request);
-                async { Ok::<_, Infallible>(answer.await) }
+                let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
+                // Called within, or its future would have to be moved.
+                async move { Ok::<_, Infallible>(handle(worker, origin, request).await) }
             })
         };
         let mut builder = http1::Builder::new();
@@ -162,9 +169,9 @@ impl Client {
             service_fn(move |request| {
                 origin.begin();
                 let answering = resets.begin();
-                let answer = handle(Rc::clone(&worker), Rc::clone(&origin), request);
-                async {
-                    let answer = answer.await;
+                let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
+                async move {
+                    let answer = handle(worker, origin, request).await;
                     answering.done();
                     Ok::<_, Infallible>(answer)
                 }
@@ -197,7 +204,16 @@ impl Client {
 impl Origin {
     fn new(peer: Peer, transport: Transport, input: Option<Input>, socket: Option<Socket>) -> Self {
         let (requests, last) = (Cell::new(0), Cell::new(clock::mono()));
-        Self { peer, transport, input, socket, requests, last }
+        Self { peer, transport, input, socket, requests, last, chain: OnceCell::new() }
+    }
+
+    /// The client's address as it is believed, and the trusted hops after it, as
+    /// `X-Forwarded-For` has them. Where the peer speaks for itself they are always the same.
+    pub(super) fn chain(&self, intake: &Intake) -> HeaderValue {
+        match intake.client == self.peer.address && intake.hops.is_empty() {
+            true => self.chain.get_or_init(|| intake.chain()).clone(),
+            false => intake.chain(),
+        }
     }
 
     /// Until the client has left. Over HTTP/2 the library tells.

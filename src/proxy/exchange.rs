@@ -13,11 +13,10 @@ use super::body::{Guards, ResponseBody};
 use super::connection::Origin;
 use super::exec::StreamTask;
 use super::forward::Failure;
-use super::guard::Input;
+use super::intake::Intake;
 use super::lifeline::{Hold, Line};
 use super::quota;
 use super::refuse::{self, Refused};
-use super::socket::Socket;
 use super::worker::{Current, Worker};
 use crate::clock;
 use crate::gate::Denial;
@@ -50,13 +49,12 @@ pub(super) struct Exchange {
     key: Option<KeyIndex>,
     route: Option<RouteIndex>,
     endpoint: Option<Endpoint>,
-    socket: Option<Socket>,
-    input: Option<Input>,
+    origin: Rc<Origin>,
 }
 
 impl Exchange {
     /// Begins the account of a request whose head has been read.
-    pub(super) fn begin(worker: Rc<Worker>, origin: &Origin, parts: &Parts) -> Self {
+    pub(super) fn begin(worker: Rc<Worker>, origin: &Rc<Origin>, parts: &Parts) -> Self {
         Self {
             record: RecordGuard::new(worker.metrics(), clock::mono()),
             request_id: worker.request_id(&parts.headers),
@@ -71,17 +69,21 @@ impl Exchange {
             key: None,
             route: None,
             endpoint: None,
-            socket: origin.socket.clone(),
-            input: origin.input.clone(),
+            origin: Rc::clone(origin),
             worker,
         }
     }
 
     /// Ties it to its key and to the end of its time.
-    pub(super) fn tie(&mut self, key: Option<KeyIndex>, until: Option<Instant>) -> Rc<Line> {
-        let socket = self.socket.take().map(Hold::Connection);
+    pub(super) fn tie(&self, key: Option<KeyIndex>, until: Option<Instant>) -> Rc<Line> {
+        let socket = self.origin.socket.clone().map(Hold::Connection);
         let hold = socket.or_else(|| StreamTask::current().map(Hold::Stream));
         self.worker.lifelines().tie(&self.world, key, until, hold)
+    }
+
+    /// Whom the upstream is told of, in the words of `X-Forwarded-For`.
+    pub(super) fn chain(&self, intake: &Intake) -> HeaderValue {
+        self.origin.chain(intake)
     }
 
     /// The world that judges it.
@@ -207,7 +209,7 @@ impl Exchange {
 
     /// Says that its connection is no longer one of requests.
     pub(super) fn open(&self) {
-        if let Some(input) = &self.input {
+        if let Some(input) = &self.origin.input {
             input.open();
         }
     }

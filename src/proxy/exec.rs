@@ -6,7 +6,7 @@
 //! is reset then, and all that the task holds is given back.
 
 use std::cell::{Cell, RefCell};
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -78,14 +78,31 @@ impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for Streams {
             waiting: Cell::new(None),
             abort: RefCell::new(None),
         }));
-        let open = Open::new(&self.open);
-        let own = task.clone();
-        let spawned = tokio::task::spawn_local(async move {
-            let _open = open;
-            let (mut future, mut timer) = (pin!(future), None);
-            std::future::poll_fn(|context| own.poll(future.as_mut(), &mut timer, context)).await;
+        let spawned = tokio::task::spawn_local(Stream {
+            task: task.clone(),
+            // On its own: the library's future is large, and would be moved several times.
+            future: Box::pin(future),
+            timer: None,
+            _open: Open::new(&self.open),
         });
         task.0.abort.replace(Some(spawned.abort_handle()));
+    }
+}
+
+/// What the task of a stream does.
+struct Stream<F> {
+    task: StreamTask,
+    future: Pin<Box<F>>,
+    timer: Option<(Instant, Pin<Box<Sleep>>)>,
+    _open: Open,
+}
+
+impl<F: Future> Future for Stream<F> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let Self { task, future, timer, .. } = &mut *self;
+        task.poll(future.as_mut(), timer, context)
     }
 }
 

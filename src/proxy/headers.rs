@@ -3,32 +3,26 @@
 //! The order is the defence: what a connection nominates goes first, then what is reserved, and
 //! only then is ours set, so nothing that a client sends can take it away again.
 
-use std::fmt::Write as _;
-use std::net::IpAddr;
-
 use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, EXPECT, HOST, PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
+use super::fields::Fields;
 use crate::gate::Profile;
 use crate::gate::Snapshot;
 use crate::gate::Stripper;
 use crate::keys::KeyIndex;
 
-/// Fields that belong to one connection (RFC 9110, section 7.6.1), and what clients use to ask for
-/// HTTP/2 in clear, which we never speak.
-const HOP_BY_HOP: [HeaderName; 5] =
-    [CONNECTION, TRANSFER_ENCODING, UPGRADE, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION];
-const HOP_BY_HOP_NAMED: [&str; 3] = ["keep-alive", "proxy-connection", "http2-settings"];
+const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Who asks, for the headers that say so.
 pub(super) struct Sender<'a> {
-    /// The client's address, as it is believed.
-    pub(super) client: IpAddr,
-    /// The trusted hops after it.
-    pub(super) hops: &'a [IpAddr],
+    /// The client's address as it is believed, and the trusted hops after it.
+    pub(super) chain: HeaderValue,
     /// Whether the client came by HTTPS.
     pub(super) https: bool,
     /// The host that it asked for.
@@ -37,31 +31,80 @@ pub(super) struct Sender<'a> {
     pub(super) request_id: &'a HeaderValue,
 }
 
-/// Makes the headers of the upstream request out of the client's.
+/// Makes the headers of the upstream request out of the client's, in one pass over them.
 pub(super) fn upstream(
-    headers: &mut HeaderMap,
+    headers: HeaderMap,
     snapshot: &Snapshot,
     (key, profile): (Option<KeyIndex>, Option<&Profile>),
     forward_credential: bool,
-    sender: &Sender<'_>,
-) {
-    let te_trailers = accepts_trailers(headers);
-    strip_hop_by_hop(headers);
-    headers.remove(EXPECT);
-    headers.remove(TE);
-    strip_reserved(headers, snapshot.stripper());
-    strip_credential(headers, snapshot, key, forward_credential);
-    join_cookies(headers);
-    if te_trailers {
-        headers.insert(TE, HeaderValue::from_static("trailers"));
-        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    sender: Sender<'_>,
+) -> Fields {
+    let nominated = nominated(&headers);
+    let stripper = snapshot.stripper();
+    let credentials = (!forward_credential).then(|| {
+        // Without an identity `Authorization` goes whatever carriers are on: nobody has judged it.
+        let bearer = snapshot.credentials().uses_authorization() || key.is_none();
+        (bearer, snapshot.credentials().header.as_ref())
+    });
+    let is_credential = |name: &HeaderName| {
+        credentials.is_some_and(|(bearer, own)| {
+            (bearer && *name == AUTHORIZATION) || own.is_some_and(|own| own == name)
+        })
+    };
+    let mut fields = Fields::with_room(headers.len());
+    let (mut trailers, mut cookies) = (false, 0);
+    fields.take(headers, |name, value| {
+        if *name == TE {
+            trailers |= names_trailers(value);
+        }
+        let gone = is_hop_by_hop(name)
+            || is_ours(name)
+            || is_credential(name)
+            || stripper.drops(name)
+            || nominated.contains(name);
+        cookies += usize::from(!gone && *name == COOKIE);
+        !gone
+    });
+    if cookies > 1 {
+        join_cookies(&mut fields);
     }
-    set_forwarded(headers, sender);
+    if trailers {
+        fields.push(TE, HeaderValue::from_static("trailers"));
+        fields.push(CONNECTION, HeaderValue::from_static("te"));
+    }
+    set_forwarded(&mut fields, sender);
     if let Some(key) = key {
         for (name, value) in snapshot.identity_of(key, profile) {
-            headers.insert(name.clone(), value);
+            // A name of ours may be given another meaning.
+            if is_ours(name) || [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST].contains(name) {
+                fields.remove(name);
+            }
+            fields.push(name.clone(), value);
         }
     }
+    fields
+}
+
+/// Fields that belong to one connection (RFC 9110, section 7.6.1), and what clients use to ask for
+/// HTTP/2 in clear, which we never speak.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "close"
+            | "transfer-encoding"
+            | "upgrade"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "keep-alive"
+            | "proxy-connection"
+            | "http2-settings"
+    )
+}
+
+/// Fields that we say ourselves, or not at all.
+fn is_ours(name: &HeaderName) -> bool {
+    matches!(name.as_str(), "host" | "x-request-id" | "expect" | "te")
 }
 
 /// Makes the headers of an answer out of the upstream's. HTTP/2 checks the length of what it
@@ -69,32 +112,28 @@ pub(super) fn upstream(
 pub(super) fn downstream(headers: &mut HeaderMap, status: StatusCode) {
     strip_hop_by_hop(headers);
     let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    match (lengths.next().cloned(), lengths.next()) {
+    match (lengths.next(), lengths.next()) {
         (Some(_), _) if status == StatusCode::NO_CONTENT => drop(headers.remove(CONTENT_LENGTH)),
         // They say the same, or the answer would not have been taken.
-        (Some(length), Some(_)) => drop(headers.insert(CONTENT_LENGTH, length)),
+        (Some(length), Some(_)) => {
+            let length = length.clone();
+            headers.insert(CONTENT_LENGTH, length);
+        }
         _ => {}
     }
 }
 
 /// Removes what only concerned the connection it came by. Also of responses.
 pub(super) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        for name in nominated(headers) {
-            headers.remove(name);
-        }
+    for name in nominated(headers) {
+        headers.remove(name);
     }
-    HOP_BY_HOP.iter().for_each(|name| drop(headers.remove(name)));
-    HOP_BY_HOP_NAMED.iter().for_each(|name| drop(headers.remove(*name)));
+    strip(headers, is_hop_by_hop);
 }
 
-/// Removes every spelling of a reserved name.
-fn strip_reserved(headers: &mut HeaderMap, stripper: &Stripper) {
-    if !headers.keys().any(|name| stripper.drops(name)) {
-        return;
-    }
-    let names: Vec<_> = headers.keys().filter(|name| stripper.drops(name)).cloned().collect();
-    for name in names {
+/// Removes the fields of some names. Most messages have none or one of them.
+fn strip(headers: &mut HeaderMap, goes: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| goes(name)).cloned() {
         headers.remove(name);
     }
 }
@@ -103,72 +142,50 @@ fn strip_reserved(headers: &mut HeaderMap, stripper: &Stripper) {
 /// (RFC 9110, section 6.5.1), and nothing that is reserved stands there instead of in the head.
 pub(super) fn strip_trailers(trailers: &mut HeaderMap, stripper: &Stripper) {
     strip_hop_by_hop(trailers);
-    strip_reserved(trailers, stripper);
+    strip(trailers, |name| stripper.drops(name));
     for name in [HOST, CONTENT_LENGTH, AUTHORIZATION].iter().chain(stripper.carrier()) {
         trailers.remove(name);
     }
 }
 
-/// What `Connection` names, except what frames the message: nobody may nominate that away.
+/// What `Connection` names, except what frames the message: nobody may nominate that away. What
+/// goes anyway is left out.
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let lines = headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());
     let names = lines.flat_map(|line| line.split(',')).map(str::trim);
+    let usual = |name: &&str| {
+        let usual = ["keep-alive", "close", "upgrade", "te"];
+        usual.iter().any(|usual| name.eq_ignore_ascii_case(usual))
+    };
+    let names = names.filter(|name| !usual(name));
     let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
     names.filter(|name| ![HOST, CONTENT_LENGTH, AUTHORIZATION].contains(name)).collect()
 }
 
-/// Without an identity `Authorization` goes whatever carriers are on: nobody has judged it.
-fn strip_credential(
-    headers: &mut HeaderMap,
-    snapshot: &Snapshot,
-    key: Option<KeyIndex>,
-    forward: bool,
-) {
-    if forward {
-        return;
-    }
-    let credentials = snapshot.credentials();
-    if credentials.uses_authorization() || key.is_none() {
-        headers.remove(AUTHORIZATION);
-    }
-    if let Some(name) = &credentials.header {
-        headers.remove(name);
-    }
-}
-
 /// HTTP/2 may split what HTTP/1.1 has in one line (RFC 9113, section 8.2.3).
-fn join_cookies(headers: &mut HeaderMap) {
-    let mut lines = headers.get_all(COOKIE).iter();
-    if lines.next().is_none() || lines.next().is_none() {
-        return;
-    }
-    let lines: Vec<_> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+fn join_cookies(fields: &mut Fields) {
+    let lines: Vec<_> = fields.all(&COOKIE).map(HeaderValue::as_bytes).collect();
     if let Ok(joined) = HeaderValue::from_bytes(&lines.join(&b"; "[..])) {
-        headers.insert(COOKIE, joined);
+        fields.remove(&COOKIE);
+        fields.push(COOKIE, joined);
     }
 }
 
-fn accepts_trailers(headers: &HeaderMap) -> bool {
-    let lines = headers.get_all(TE).iter().filter_map(|line| line.to_str().ok());
-    lines.flat_map(|line| line.split(',')).any(|coding| {
-        coding.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("trailers")
+fn names_trailers(line: &HeaderValue) -> bool {
+    line.to_str().is_ok_and(|line| {
+        line.split(',').any(|coding| {
+            coding.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case("trailers")
+        })
     })
 }
 
-fn set_forwarded(headers: &mut HeaderMap, sender: &Sender<'_>) {
-    let mut chain = sender.client.to_string();
-    for hop in sender.hops {
-        // Writing to a string cannot fail.
-        let _ = write!(chain, ", {hop}");
-    }
+fn set_forwarded(fields: &mut Fields, sender: Sender<'_>) {
     let proto = if sender.https { "https" } else { "http" };
-    if let Ok(chain) = HeaderValue::try_from(chain) {
-        headers.insert("x-forwarded-for", chain);
-    }
-    headers.insert("x-forwarded-proto", HeaderValue::from_static(proto));
-    headers.insert("x-forwarded-host", sender.host.clone());
-    headers.insert("x-request-id", sender.request_id.clone());
-    headers.insert(HOST, sender.host.clone());
+    fields.push(FORWARDED_FOR, sender.chain);
+    fields.push(FORWARDED_PROTO, HeaderValue::from_static(proto));
+    fields.push(FORWARDED_HOST, sender.host.clone());
+    fields.push(REQUEST_ID, sender.request_id.clone());
+    fields.push(HOST, sender.host.clone());
 }
 
 /// Whether a request asks to become a WebSocket: the one upgrade that passes.

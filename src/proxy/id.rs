@@ -1,8 +1,16 @@
 //! The id of a request: the client's own where it is well formed, else one of ours.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
-use http::{HeaderMap, HeaderValue};
+use bytes::BytesMut;
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// How many bytes an id has.
+const LENGTH: usize = 32;
+/// How many ids share one piece of memory.
+const BLOCK: usize = 32;
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Makes the ids of one worker: 128 bits that begin at random and never repeat within it. They
 /// name requests; they protect nothing.
@@ -10,6 +18,8 @@ use http::{HeaderMap, HeaderValue};
 pub(super) struct RequestIds {
     worker: u64,
     next: Cell<u64>,
+    /// Where ids are written that have not been made yet.
+    room: RefCell<BytesMut>,
 }
 
 impl RequestIds {
@@ -19,12 +29,12 @@ impl RequestIds {
         // Without randomness the ids are still unique within the worker.
         let _ = getrandom::fill(seed.as_flattened_mut());
         let [worker, next] = seed.map(u64::from_le_bytes);
-        Self { worker, next: Cell::new(next) }
+        Self { worker, next: Cell::new(next), room: RefCell::default() }
     }
 
     /// The id of a request.
     pub(super) fn of(&self, headers: &HeaderMap) -> HeaderValue {
-        let mut own = headers.get_all("x-request-id").iter();
+        let mut own = headers.get_all(REQUEST_ID).iter();
         match (own.next(), own.next()) {
             (Some(value), None) if is_well_formed(value.as_bytes()) => value.clone(),
             _ => self.make(),
@@ -34,9 +44,27 @@ impl RequestIds {
     fn make(&self) -> HeaderValue {
         let next = self.next.get();
         self.next.set(next.wrapping_add(1));
-        let text = format!("{:016x}{:016x}", self.worker, mix(next));
-        HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("0"))
+        let mut room = self.room.borrow_mut();
+        if room.capacity() < LENGTH {
+            room.reserve(LENGTH * BLOCK);
+        }
+        for bits in [self.worker, mix(next)] {
+            room.extend_from_slice(&hexadecimal(bits));
+        }
+        let id = room.split().freeze();
+        HeaderValue::from_maybe_shared(id).unwrap_or_else(|_| HeaderValue::from_static("0"))
     }
+}
+
+fn hexadecimal(bits: u64) -> [u8; 16] {
+    let mut text = [0; 16];
+    for (place, digit) in text.iter_mut().enumerate() {
+        let value = (bits >> (60 - 4 * place)) & 0xf;
+        let base = if value < 10 { b'0' } else { b'a' - 10 };
+        // One hexadecimal digit.
+        *digit = base + value.to_le_bytes()[0];
+    }
+    text
 }
 
 /// Letters, digits and a few marks, at most 128: nothing that a log, a header or JSON must escape.

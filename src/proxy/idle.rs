@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
@@ -18,11 +19,40 @@ const LOOK: Duration = Duration::from_secs(1);
 
 /// The library's timer for a connection.
 #[derive(Clone)]
-pub(super) struct IdleTimer(pub(super) Input);
+pub(super) struct IdleTimer {
+    input: Input,
+    /// Armed once in a while and not for every request: who waits looks at the clock when it
+    /// rings.
+    alarm: Arc<Mutex<Option<Pin<Box<tokio::time::Sleep>>>>>,
+}
 
 struct Idle {
-    input: Input,
-    sleep: Pin<Box<tokio::time::Sleep>>,
+    timer: IdleTimer,
+    deadline: Instant,
+}
+
+impl IdleTimer {
+    pub(super) fn new(input: Input) -> Self {
+        Self { input, alarm: Arc::default() }
+    }
+
+    /// Ready when a deadline has passed.
+    fn poll(&self, deadline: Instant, context: &mut Context<'_>) -> Poll<()> {
+        // Only ever touched by the connection's own thread, so nobody waits.
+        let mut alarm = self.alarm.lock().unwrap_or_else(PoisonError::into_inner);
+        let armed =
+            alarm.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(deadline.into())));
+        if armed.deadline() > deadline.into() {
+            armed.as_mut().reset(deadline.into());
+        }
+        loop {
+            ready!(armed.as_mut().poll(context));
+            if clock::mono() >= deadline {
+                return Poll::Ready(());
+            }
+            armed.as_mut().reset(deadline.into());
+        }
+    }
 }
 
 impl Timer for IdleTimer {
@@ -31,8 +61,7 @@ impl Timer for IdleTimer {
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
-        let sleep = Box::pin(tokio::time::sleep_until(deadline.into()));
-        Box::pin(Idle { input: self.0.clone(), sleep })
+        Box::pin(Idle { timer: self.clone(), deadline })
     }
 
     fn now(&self) -> Instant {
@@ -45,11 +74,11 @@ impl Future for Idle {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         loop {
-            ready!(self.sleep.as_mut().poll(context));
-            if !self.input.in_head() {
+            ready!(self.timer.poll(self.deadline, context));
+            if !self.timer.input.in_head() {
                 return Poll::Ready(());
             }
-            self.sleep.as_mut().reset((clock::mono() + LOOK).into());
+            self.deadline = clock::mono() + LOOK;
         }
     }
 }

@@ -1,5 +1,6 @@
 //! A request of the HTTP library → what a decision may look at, or why it has no single reading.
 
+use std::fmt::Write as _;
 use std::net::IpAddr;
 
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
@@ -62,6 +63,16 @@ impl Intake {
         Facts::new(&parts.method, path, transport, sender, &parts.headers, has_body)
     }
 
+    /// The client and the trusted hops after it, in the words of `X-Forwarded-For`.
+    pub(super) fn chain(&self) -> HeaderValue {
+        let mut chain = self.client.to_string();
+        for hop in &self.hops {
+            // Writing to a string cannot fail.
+            let _ = write!(chain, ", {hop}");
+        }
+        HeaderValue::try_from(chain).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+    }
+
     /// Whether the client came by HTTPS: to us, or to a trusted proxy that says so.
     pub(super) fn https(&self, parts: &Parts, transport: Transport) -> bool {
         let mut said = parts.headers.get_all("x-forwarded-proto").iter();
@@ -77,10 +88,11 @@ fn form(parts: &Parts, flaw: Option<Flaw>) -> Result<HeaderValue, Denial> {
     if flaw == Some(Flaw::Late) {
         return Err(Denial::RequestTimeout);
     }
-    if has_two_lengths(parts) || flaw == Some(Flaw::Malformed) {
+    let said = Said::by(parts);
+    if said.framed_twice || flaw == Some(Flaw::Malformed) {
         return Err(Denial::MalformedRequest);
     }
-    let host = one_host(parts)?;
+    let host = one_host(parts, &said)?;
     let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     // A path that is empty but for its query would be taken for `/` (RFC 9113, section 8.3.1).
     let rooted = parts.version < Version::HTTP_2 || !path.starts_with('?');
@@ -91,24 +103,42 @@ fn form(parts: &Parts, flaw: Option<Flaw>) -> Result<HeaderValue, Denial> {
     }
 }
 
-/// Two lengths, even equal ones, are one too many.
-fn has_two_lengths(parts: &Parts) -> bool {
-    let mut lengths = parts.headers.get_all(CONTENT_LENGTH).iter();
-    let first = lengths.next();
-    let digits = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
-    let chunked = parts.headers.contains_key(TRANSFER_ENCODING);
-    lengths.next().is_some() || first.is_some_and(|value| chunked || !digits(value))
+/// What a head says of its host and of its body's length.
+struct Said<'p> {
+    host: Option<&'p HeaderValue>,
+    hosts: usize,
+    /// Two lengths, even equal ones, are one too many.
+    framed_twice: bool,
+}
+
+impl<'p> Said<'p> {
+    fn by(parts: &'p Parts) -> Self {
+        let (mut host, mut hosts) = (None, 0);
+        let (mut lengths, mut chunked, mut odd) = (0, false, false);
+        for (name, value) in &parts.headers {
+            if *name == HOST {
+                host = host.or(Some(value));
+                hosts += 1;
+            } else if *name == CONTENT_LENGTH {
+                lengths += 1;
+                odd |= !value.as_bytes().iter().all(u8::is_ascii_digit);
+            } else if *name == TRANSFER_ENCODING {
+                chunked = true;
+            }
+        }
+        let framed_twice = lengths > 1 || odd || (lengths == 1 && chunked);
+        Self { host, hosts, framed_twice }
+    }
 }
 
 /// `Host` and the target's authority, where both are there, must be the same (RFC 9112, section
 /// 3.2.2; RFC 9113, section 8.3.1).
-fn one_host(parts: &Parts) -> Result<HeaderValue, Denial> {
+fn one_host(parts: &Parts, said: &Said<'_>) -> Result<HeaderValue, Denial> {
     let malformed = Denial::MalformedRequest;
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    let named = hosts.next();
-    if hosts.next().is_some() {
+    if said.hosts > 1 {
         return Err(malformed);
     }
+    let named = said.host;
     let authority = parts.uri.authority();
     let value = match (named, authority) {
         (Some(named), None) => named.clone(),

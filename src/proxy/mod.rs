@@ -12,6 +12,7 @@ mod connection;
 mod doors;
 mod exchange;
 mod exec;
+mod fields;
 mod forward;
 mod guard;
 mod head_time;
@@ -79,7 +80,7 @@ async fn handle(
 
 async fn answer(
     worker: Rc<Worker>,
-    origin: &Origin,
+    origin: &Rc<Origin>,
     request: Request<Incoming>,
 ) -> Response<ResponseBody> {
     let (parts, body) = request.into_parts();

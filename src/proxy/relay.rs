@@ -3,7 +3,6 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use http::header::UPGRADE;
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderValue, Request, Response, StatusCode};
@@ -96,30 +95,27 @@ fn outgoing(
 ) -> (Outgoing, hyper::upgrade::OnUpgrade) {
     let localhost = || HeaderValue::from_static("localhost");
     let sender = Sender {
-        client: intake.client,
-        hops: &intake.hops,
+        chain: exchange.chain(intake),
         https: intake.https(&parts, exchange.transport),
         host: &intake.host.clone().unwrap_or_else(|_| localhost()),
         request_id: &exchange.request_id,
     };
     let snapshot = exchange.world().snapshot();
     let grant = permit.grant();
-    let forward = grant.forward_credential();
-    headers::upstream(
-        &mut parts.headers,
+    let fields = headers::upstream(
+        std::mem::take(&mut parts.headers),
         snapshot,
         (grant.key(), grant.profile()),
-        forward,
-        &sender,
+        grant.forward_credential(),
+        sender,
     );
-    parts.headers.remove(UPGRADE);
     let upload = Upload::new(payload.is_empty());
     let body = RequestBody::new(payload, snapshot.stripper(), &upload);
     let root = || PathAndQuery::from_static("/");
     let out = Outgoing {
         method: parts.method.clone(),
         target: parts.uri.path_and_query().cloned().unwrap_or_else(root),
-        headers: std::mem::take(&mut parts.headers),
+        headers: fields.into_map(),
         body,
         upload,
     };

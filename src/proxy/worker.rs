@@ -72,6 +72,9 @@ pub(super) struct Worker {
     lifelines: Lifelines,
     ids: RequestIds,
     phase: watch::Receiver<Phase>,
+    /// The same for this thread alone: every connection waits for it, and asks often.
+    draining: Cell<bool>,
+    drain: Notify,
     open: Cell<usize>,
     closed: Notify,
     complained: Cell<Option<Instant>>,
@@ -109,6 +112,7 @@ pub fn run(live: &Live, bound: Bound, phase: watch::Receiver<Phase>) -> io::Resu
             let worker = Rc::clone(&worker);
             accepting.push(tokio::task::spawn_local(accept(worker, listener, kind)));
         }
+        tokio::task::spawn_local(herald(Rc::clone(&worker)));
         tokio::task::spawn_local(tick(Rc::clone(&worker), live.changes()));
         for task in accepting {
             let _ = task.await;
@@ -190,6 +194,15 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: std::net::SocketAddr, kin
     });
 }
 
+/// Tells those who wait for the drain of this worker when it begins.
+async fn herald(worker: Rc<Worker>) {
+    let mut phase = worker.phase.clone();
+    // Whoever told us is gone: then there is nobody left to serve for.
+    let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+    worker.draining.set(true);
+    worker.drain.notify_waiters();
+}
+
 /// Cuts what belongs to dead keys, at each change and as time passes.
 async fn tick(worker: Rc<Worker>, mut changes: watch::Receiver<u64>) {
     loop {
@@ -222,6 +235,8 @@ impl Worker {
             lifelines: Lifelines::default(),
             ids: RequestIds::new(),
             phase,
+            draining: Cell::new(false),
+            drain: Notify::new(),
             open: Cell::new(0),
             closed: Notify::new(),
             complained: Cell::new(None),
@@ -317,9 +332,10 @@ impl Worker {
 
     /// Until the drain begins.
     pub(super) async fn draining(&self) {
-        let mut phase = self.phase.clone();
-        // Whoever told us is gone: then there is nobody left to serve for.
-        let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+        let begun = self.drain.notified();
+        if !self.draining.get() {
+            begun.await;
+        }
     }
 
     /// Until every task has ended, or the time for it is over.

@@ -1,0 +1,63 @@
+//! The header fields of a request to the upstream, in the order in which they are written.
+//!
+//! A list and not a map: they are made once, in one pass, and written once. Names that stand more
+//! than once stay apart.
+
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// How many fields we add to what a client sent.
+const ADDED: usize = 14;
+
+/// Fields in order.
+#[derive(Clone, Debug)]
+pub(super) struct Fields(Vec<(HeaderName, HeaderValue)>);
+
+impl Fields {
+    /// No fields, with room for so many of the client's and for ours.
+    pub(super) fn with_room(clients: usize) -> Self {
+        Self(Vec::with_capacity(clients + ADDED))
+    }
+
+    /// Takes over those fields of a message that shall stay.
+    pub(super) fn take(
+        &mut self,
+        headers: HeaderMap,
+        mut stays: impl FnMut(&HeaderName, &HeaderValue) -> bool,
+    ) {
+        let mut dropped = None;
+        for (name, value) in headers {
+            // A field that repeats the name of the one before comes without it.
+            let before = || self.0.last().map(|(name, _)| name.clone());
+            let Some(name) = name.or_else(|| dropped.take().or_else(before)) else { continue };
+            dropped = match stays(&name, &value) {
+                true => {
+                    self.0.push((name, value));
+                    None
+                }
+                false => Some(name),
+            };
+        }
+    }
+
+    pub(super) fn push(&mut self, name: HeaderName, value: HeaderValue) {
+        self.0.push((name, value));
+    }
+
+    pub(super) fn remove(&mut self, name: &HeaderName) {
+        self.0.retain(|(other, _)| other != name);
+    }
+
+    /// The values of a name.
+    pub(super) fn all(&self, name: &HeaderName) -> impl Iterator<Item = &HeaderValue> {
+        self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value)
+    }
+
+    /// The same as a map.
+    pub(super) fn into_map(self) -> HeaderMap {
+        let mut map = HeaderMap::with_capacity(self.0.len());
+        for (name, value) in self.0 {
+            map.append(name, value);
+        }
+        map
+    }
+}
