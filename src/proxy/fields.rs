@@ -52,6 +52,16 @@ impl Fields {
         self.0.iter().filter(move |(other, _)| other == name).map(|(_, value)| value)
     }
 
+    /// Whether there is a field of a name.
+    pub(super) fn has(&self, name: &HeaderName) -> bool {
+        self.all(name).next().is_some()
+    }
+
+    /// Every field, in order.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (&HeaderName, &HeaderValue)> {
+        self.0.iter().map(|(name, value)| (name, value))
+    }
+
     /// The same as a map.
     pub(super) fn into_map(self) -> HeaderMap {
         let mut map = HeaderMap::with_capacity(self.0.len());

@@ -10,8 +10,10 @@ use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
 use hyper::client::conn::http2;
 
+use super::alarm::Alarms;
 use super::body::{RequestBody, Source, Upload};
 use super::connect::ConnectError;
+use super::fields::Fields;
 use super::lifeline::Line;
 use super::pool::{Lease, Pool, Taken};
 use super::upstream::{Again, Broken, Failed, Head};
@@ -24,7 +26,7 @@ use crate::observe::UpstreamError;
 pub(super) struct Outgoing {
     pub(super) method: Method,
     pub(super) target: PathAndQuery,
-    pub(super) headers: HeaderMap,
+    pub(super) headers: Fields,
     pub(super) body: RequestBody,
     pub(super) upload: Rc<Upload>,
 }
@@ -37,11 +39,13 @@ pub(super) struct Answer {
 }
 
 /// What bounds the wait for an answer.
-pub(super) struct Limits {
+pub(super) struct Limits<'w> {
     /// When the route's time is over.
     pub(super) until: Option<Instant>,
     /// The tie to the key.
     pub(super) line: Option<Rc<Line>>,
+    /// What rings when it is over.
+    pub(super) alarms: &'w Alarms,
     /// How long the client's body may pause.
     pub(super) pause: Duration,
 }
@@ -89,7 +93,7 @@ pub(super) async fn exchange(
     pool: &Pool,
     upstream: &Arc<Upstream>,
     mut out: Outgoing,
-    limits: &Limits,
+    limits: &Limits<'_>,
 ) -> Result<Answer, Failure> {
     let upload = Rc::clone(&out.upload);
     let taken = bounded(upstream, &upload, limits, pool.take(upstream)).await??;
@@ -114,7 +118,7 @@ pub(super) async fn exchange(
 pub(super) async fn bounded<T>(
     upstream: &Upstream,
     upload: &Upload,
-    limits: &Limits,
+    limits: &Limits<'_>,
     work: impl Future<Output = T>,
 ) -> Result<T, Failure> {
     let late = || {
@@ -132,7 +136,7 @@ pub(super) async fn bounded<T>(
     };
     // Whoever is waited for can change meanwhile.
     let look = || due().0.min(clock::mono() + limits.pause);
-    let mut timer = std::pin::pin!(tokio::time::sleep_until(look().into()));
+    let mut alarm = limits.alarms.alarm();
     let mut work = std::pin::pin!(work);
     std::future::poll_fn(|context| {
         if let Poll::Ready(done) = work.as_mut().poll(context) {
@@ -142,12 +146,11 @@ pub(super) async fn bounded<T>(
         if let Some(denial) = cut {
             return Poll::Ready(Err(Failure::Dead(denial)));
         }
-        while timer.as_mut().poll(context).is_ready() {
-            match due() {
-                (due, slow) if due <= clock::mono() => {
-                    return Poll::Ready(Err(if slow { Failure::Slow } else { late() }));
-                }
-                _ => timer.as_mut().reset(look().into()),
+        while alarm.poll(look(), context).is_ready() {
+            if let (due, slow) = due()
+                && due <= clock::mono()
+            {
+                return Poll::Ready(Err(if slow { Failure::Slow } else { late() }));
             }
         }
         Poll::Pending
@@ -225,7 +228,7 @@ impl Outgoing {
     /// The request as HTTP/2 writes it: the host is in the target, not in a header.
     fn addressed(&mut self, upstream: &Upstream) -> Request<RequestBody> {
         let mut request = Request::new(self.take_body());
-        let mut headers = self.headers.clone();
+        let mut headers = self.headers.clone().into_map();
         headers.remove(CONNECTION);
         headers.remove(TRANSFER_ENCODING);
         let host = headers.remove(HOST);

@@ -3,9 +3,7 @@
 //! The order is the defence: what a connection nominates goes first, then what is reserved, and
 //! only then is ours set, so nothing that a client sends can take it away again.
 
-use http::header::{
-    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE,
-};
+use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::fields::Fields;

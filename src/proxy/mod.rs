@@ -5,6 +5,7 @@
 //! connections and its own counters; workers share the snapshot and the limits that were asked
 //! for, nothing else.
 
+mod alarm;
 mod body;
 mod charge;
 mod connect;

@@ -1,11 +1,12 @@
 //! A permit → the upstream's answer, on its way to the client.
 
 use std::rc::Rc;
-use std::sync::Arc;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
+
+use hyper::upgrade::OnUpgrade;
 
 use super::body::{Guards, Patience, RequestBody, ResponseBody, Stream, Upload};
 use super::exchange::Exchange;
@@ -27,21 +28,23 @@ pub(super) async fn forward(
     payload: Payload,
     intake: &Intake,
 ) -> Response<ResponseBody> {
-    let upstream = Arc::clone(exchange.world().upstream());
+    let worker = Rc::clone(&exchange.worker);
+    let world = Rc::clone(exchange.world());
+    let upstream = world.upstream();
     let key = permit.grant().key();
     let until = forward::until(permit.grant().timeout());
     let line = (key.is_some() || until.is_some()).then(|| exchange.tie(key, until));
-    let limits = Limits { until, line, pause: exchange.world().bounds().upload_pause };
+    let pause = world.bounds().upload_pause;
+    let limits = Limits { until, line, alarms: worker.alarms(), pause };
     let websocket = exchange.is_http11()
         && payload.is_empty()
         && headers::asks_for_websocket(&parts.method, &parts.headers);
-    let worker = Rc::clone(&exchange.worker);
     let (out, client) = outgoing(&exchange, &permit, parts, payload, intake);
     let upload = Rc::clone(&out.upload);
     let began = clock::mono();
     let answer = match websocket {
-        true => Box::pin(upgrade::ask(worker.pool(), &upstream, out, &limits)).await,
-        false => forward::exchange(worker.pool(), &upstream, out, &limits).await,
+        true => Box::pin(upgrade::ask(worker.pool(), upstream, out, &limits)).await,
+        false => forward::exchange(worker.pool(), upstream, out, &limits).await,
     };
     exchange.record.waited(clock::mono().duration_since(began));
     let answer = match answer {
@@ -49,7 +52,8 @@ pub(super) async fn forward(
         Err(failure) => return exchange.fail(&failure),
     };
     let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
-    if switched && !(websocket && upgrade::agreed(&answer.headers)) {
+    let client = client.filter(|_| switched && websocket && upgrade::agreed(&answer.headers));
+    if switched && client.is_none() {
         return exchange.fail(&Failure::garbage("it switches to a protocol nobody asked for"));
     }
     exchange.record.answered(answer.status.as_u16(), clock::mono());
@@ -59,9 +63,9 @@ pub(super) async fn forward(
     let quota = exchange.quota;
     let piece = if exchange.is_http2() { PIECE } else { usize::MAX };
     let guards = exchange.into_guards(permit.into_slot(), limits.line.clone());
-    let mut response = match switched {
-        true => upgrade::switch(answer.headers, answer.source, client, guards),
-        false => {
+    let mut response = match client {
+        Some(client) => upgrade::switch(answer.headers, answer.source, client, guards),
+        None => {
             let patience = Patience::new(upstream.timeout, limits.until);
             let metrics = worker.metrics().clone();
             pass(answer, Passing { upload, guards, patience, metrics, piece })
@@ -92,7 +96,7 @@ fn outgoing(
     mut parts: Parts,
     payload: Payload,
     intake: &Intake,
-) -> (Outgoing, hyper::upgrade::OnUpgrade) {
+) -> (Outgoing, Option<OnUpgrade>) {
     let localhost = || HeaderValue::from_static("localhost");
     let sender = Sender {
         chain: exchange.chain(intake),
@@ -115,12 +119,11 @@ fn outgoing(
     let out = Outgoing {
         method: parts.method.clone(),
         target: parts.uri.path_and_query().cloned().unwrap_or_else(root),
-        headers: fields.into_map(),
+        headers: fields,
         body,
         upload,
     };
-    let mut request = Request::from_parts(parts, ());
-    (out, hyper::upgrade::on(&mut request))
+    (out, parts.extensions.remove())
 }
 
 fn pass(answer: Answer, passing: Passing) -> Response<ResponseBody> {

@@ -25,10 +25,10 @@ pub(super) async fn ask(
     pool: &Pool,
     upstream: &Arc<Upstream>,
     mut out: Outgoing,
-    limits: &Limits,
+    limits: &Limits<'_>,
 ) -> Result<Answer, Failure> {
-    out.headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
-    out.headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+    out.headers.push(CONNECTION, HeaderValue::from_static("upgrade"));
+    out.headers.push(UPGRADE, HeaderValue::from_static("websocket"));
     let upload = Rc::clone(&out.upload);
     let lease = bounded(upstream, &upload, limits, pool.apart(upstream)).await??;
     let sent = bounded(upstream, &upload, limits, out.send_on(lease)).await?;

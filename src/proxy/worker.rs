@@ -15,6 +15,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, watch};
 use tokio::task::LocalSet;
 
+use super::alarm::Alarms;
 use super::connection;
 use super::doors::{Doors, Spare, is_exhausted};
 use super::id::RequestIds;
@@ -69,6 +70,7 @@ pub(super) struct Worker {
     doors: Doors,
     metrics: WorkerMetrics,
     pool: Pool,
+    alarms: Alarms,
     lifelines: Lifelines,
     ids: RequestIds,
     phase: watch::Receiver<Phase>,
@@ -232,6 +234,7 @@ impl Worker {
             doors,
             metrics: live.metrics().worker(),
             pool: Pool::default(),
+            alarms: Alarms::default(),
             lifelines: Lifelines::default(),
             ids: RequestIds::new(),
             phase,
@@ -280,6 +283,10 @@ impl Worker {
 
     pub(super) const fn pool(&self) -> &Pool {
         &self.pool
+    }
+
+    pub(super) const fn alarms(&self) -> &Alarms {
+        &self.alarms
     }
 
     pub(super) const fn lifelines(&self) -> &Lifelines {

@@ -11,18 +11,19 @@ use http::header::{
     HOST, MAX_FORWARDS, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING,
 };
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderName, Method};
+use http::{HeaderName, Method};
 use http_body::{Body as _, Frame};
 use tokio::io::AsyncWrite;
 
 use super::Broken;
 use crate::proxy::body::RequestBody;
+use crate::proxy::fields::Fields;
 
 /// What a request says before its body.
 pub(in crate::proxy) struct Head<'a> {
     pub(in crate::proxy) method: &'a Method,
     pub(in crate::proxy) target: &'a PathAndQuery,
-    pub(in crate::proxy) headers: &'a HeaderMap,
+    pub(in crate::proxy) headers: &'a Fields,
 }
 
 /// A request, as far as it has been written.
@@ -52,7 +53,7 @@ impl Sending {
     pub(super) fn new(head: &Head<'_>, body: RequestBody, mut lead: Vec<u8>) -> Self {
         let over = body.is_end_stream();
         let length = if over { Some(0) } else { body.size_hint().exact() };
-        let announced = !over || head.headers.contains_key(CONTENT_LENGTH);
+        let announced = !over || head.headers.has(&CONTENT_LENGTH);
         write_head(head, length, announced, &mut lead);
         let framing = match length {
             Some(length) => Framing::Length(length),
@@ -204,7 +205,7 @@ fn write_head(head: &Head<'_>, length: Option<u64>, announced: bool, out: &mut V
     out.push(b' ');
     out.extend_from_slice(head.target.as_str().as_bytes());
     out.extend_from_slice(b" HTTP/1.1\r\n");
-    for (name, value) in head.headers {
+    for (name, value) in head.headers.iter() {
         if *name != CONTENT_LENGTH && *name != TRANSFER_ENCODING {
             write_field(name, value.as_bytes(), out);
         }
@@ -228,8 +229,8 @@ fn write_field(name: &HeaderName, value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// The names that `Trailer` announces.
-fn trailing(headers: &HeaderMap) -> Vec<HeaderName> {
-    let lines = headers.get_all(TRAILER).iter();
+fn trailing(headers: &Fields) -> Vec<HeaderName> {
+    let lines = headers.all(&TRAILER);
     let names = lines.flat_map(|line| line.as_bytes().split(|&byte| byte == b','));
     names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect()
 }
