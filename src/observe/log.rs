@@ -64,7 +64,7 @@ pub fn count_panics(metrics: Arc<Metrics>) {
     }));
 }
 
-/// How many lines were lost because nobody read standard error fast enough.
+/// How many lines were lost because nobody read standard error fast enough, or its disk was full.
 #[must_use]
 pub fn dropped() -> u64 {
     sink::dropped()

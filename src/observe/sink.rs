@@ -1,7 +1,8 @@
 //! Where log lines go: a bounded queue and a thread that writes it out.
 //!
 //! Whoever logs never waits. When nobody reads our standard error, the thread waits in `write`,
-//! the queue fills, and further lines are dropped and counted.
+//! the queue fills, and further lines are dropped and counted. So are lines that it does not take,
+//! of a file on a disk that is full: the next one that it takes begins on a line of its own.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -96,6 +97,7 @@ impl<'a> MakeWriter<'a> for Sink {
 /// Writes what is queued, as much at once as there is, until the last sender is gone.
 fn drain(queue: &Receiver<Message>, mut out: impl Write) {
     let mut batch = Vec::with_capacity(BATCH);
+    let mut torn = false;
     while let Ok(first) = queue.recv() {
         let mut next = Some(first);
         let mut flushes = Vec::new();
@@ -108,8 +110,7 @@ fn drain(queue: &Receiver<Message>, mut out: impl Write) {
                 next = queue.try_recv().ok();
             }
         }
-        // A standard error that was closed takes no complaint either.
-        let _ = out.write_all(&batch);
+        torn = write_lines(&mut out, &batch, torn);
         let _ = out.flush();
         let all = batch.len() < BATCH;
         batch.clear();
@@ -119,6 +120,36 @@ fn drain(queue: &Receiver<Message>, mut out: impl Write) {
         }
         for done in flushes {
             let _ = done.send(());
+        }
+    }
+}
+
+/// Writes what goes, counts the lines that do not, and says whether the last one was torn: then
+/// the next batch ends it first.
+fn write_lines(out: &mut impl Write, lines: &[u8], torn: bool) -> bool {
+    // A standard error that was closed takes no complaint either.
+    let mut left = lines;
+    if !torn || out.write_all(b"\n").is_ok() {
+        while let Some(more) = write_some(out, left) {
+            left = more;
+        }
+    }
+    let lost = memchr::memchr_iter(b'\n', left).count();
+    DROPPED.fetch_add(lost as u64, Relaxed);
+    let written = lines.len().saturating_sub(left.len());
+    match written.checked_sub(1).and_then(|last| lines.get(last)) {
+        Some(last) => *last != b'\n',
+        None => torn && !left.is_empty(),
+    }
+}
+
+/// What is left after one write; `None` when nothing is, or no more goes.
+fn write_some<'l>(out: &mut impl Write, left: &'l [u8]) -> Option<&'l [u8]> {
+    loop {
+        match out.write(left) {
+            Ok(count) if count > 0 => return left.get(count..),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Ok(_) | Err(_) => return None,
         }
     }
 }
@@ -153,6 +184,47 @@ mod tests {
         let text = String::from_utf8(out.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1000);
         assert!(text.ends_with("999\n"));
+    }
+
+    /// Takes so many bytes, and then none until there is room again.
+    #[derive(Default)]
+    struct Disk {
+        taken: Vec<u8>,
+        room: usize,
+    }
+
+    impl Write for Disk {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            if self.room == 0 && !bytes.is_empty() {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            let count = bytes.len().min(self.room);
+            self.room -= count;
+            self.taken.extend_from_slice(&bytes[..count]);
+            Ok(count)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_does_not_take_are_counted_and_tear_no_other() {
+        let mut disk = Disk { room: 9, ..Disk::default() };
+        let before = dropped();
+        let torn = write_lines(&mut disk, b"first\nsecond\nthird\n", false);
+        assert!(torn);
+        assert_eq!(dropped() - before, 2);
+        let torn = write_lines(&mut disk, b"fourth\n", torn);
+        assert!(torn);
+        assert_eq!(dropped() - before, 3);
+        disk.room = 100;
+        let torn = write_lines(&mut disk, b"fifth\n", torn);
+        assert!(!torn);
+        assert!(!write_lines(&mut disk, b"", torn));
+        assert_eq!(dropped() - before, 3);
+        assert_eq!(disk.taken, b"first\nsec\nfifth\n");
     }
 
     #[test]
