@@ -129,7 +129,8 @@ fn drain(queue: &Receiver<Message>, mut out: impl Write) {
 fn write_lines(out: &mut impl Write, lines: &[u8], torn: bool) -> bool {
     // A standard error that was closed takes no complaint either.
     let mut left = lines;
-    if !torn || out.write_all(b"\n").is_ok() {
+    let torn = torn && out.write_all(b"\n").is_err();
+    if !torn {
         while let Some(more) = write_some(out, left) {
             left = more;
         }
@@ -137,10 +138,8 @@ fn write_lines(out: &mut impl Write, lines: &[u8], torn: bool) -> bool {
     let lost = memchr::memchr_iter(b'\n', left).count();
     DROPPED.fetch_add(lost as u64, Relaxed);
     let written = lines.len().saturating_sub(left.len());
-    match written.checked_sub(1).and_then(|last| lines.get(last)) {
-        Some(last) => *last != b'\n',
-        None => torn && !left.is_empty(),
-    }
+    let last = written.checked_sub(1).and_then(|last| lines.get(last));
+    !left.is_empty() && last.map_or(torn, |last| *last != b'\n')
 }
 
 /// What is left after one write; `None` when nothing is, or no more goes.
