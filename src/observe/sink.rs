@@ -1,8 +1,8 @@
 //! Where log lines go: a bounded queue and a thread that writes it out.
 //!
 //! Whoever logs never waits. When nobody reads our standard error, the thread waits in `write`,
-//! the queue fills, and further lines are dropped and counted. So are lines that it does not take,
-//! of a file on a disk that is full: the next one that it takes begins on a line of its own.
+//! the queue fills, and further lines are dropped and counted. So are lines that a full disk does
+//! not take; whoever reads on is told how many there were.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -95,9 +95,9 @@ impl<'a> MakeWriter<'a> for Sink {
 }
 
 /// Writes what is queued, as much at once as there is, until the last sender is gone.
-fn drain(queue: &Receiver<Message>, mut out: impl Write) {
+fn drain(queue: &Receiver<Message>, out: impl Write) {
     let mut batch = Vec::with_capacity(BATCH);
-    let mut torn = false;
+    let mut output = Output { out, torn: false, taking: true, told: dropped() };
     while let Ok(first) = queue.recv() {
         let mut next = Some(first);
         let mut flushes = Vec::new();
@@ -110,10 +110,13 @@ fn drain(queue: &Receiver<Message>, mut out: impl Write) {
                 next = queue.try_recv().ok();
             }
         }
-        torn = write_lines(&mut out, &batch, torn);
-        let _ = out.flush();
         let all = batch.len() < BATCH;
+        output.write_lines(&batch);
         batch.clear();
+        // While more waits, more may be lost.
+        if all {
+            output.tell();
+        }
         if all && flushes.is_empty() {
             // Nobody waits: to be woken for each line would cost those who log more than the line.
             thread::sleep(NAP);
@@ -124,31 +127,56 @@ fn drain(queue: &Receiver<Message>, mut out: impl Write) {
     }
 }
 
-/// Writes what goes, counts the lines that do not, and says whether the last one was torn: then
-/// the next batch ends it first.
-fn write_lines(out: &mut impl Write, lines: &[u8], torn: bool) -> bool {
-    // A standard error that was closed takes no complaint either.
-    let mut left = lines;
-    let torn = torn && out.write_all(b"\n").is_err();
-    if !torn {
-        while let Some(more) = write_some(out, left) {
-            left = more;
-        }
-    }
-    let lost = memchr::memchr_iter(b'\n', left).count();
-    DROPPED.fetch_add(lost as u64, Relaxed);
-    let written = lines.len().saturating_sub(left.len());
-    let last = written.checked_sub(1).and_then(|last| lines.get(last));
-    !left.is_empty() && last.map_or(torn, |last| *last != b'\n')
+/// What is written to, which may take no more: a disk that is full, a pipe that was closed.
+struct Output<T> {
+    out: T,
+    /// Whether the last line that was taken lacks its end.
+    torn: bool,
+    /// Whether it took what it was given last.
+    taking: bool,
+    /// How many lost lines somebody was told of.
+    told: u64,
 }
 
-/// What is left after one write; `None` when nothing is, or no more goes.
-fn write_some<'l>(out: &mut impl Write, left: &'l [u8]) -> Option<&'l [u8]> {
-    loop {
-        match out.write(left) {
-            Ok(count) if count > 0 => return left.get(count..),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(_) | Err(_) => return None,
+impl<T: Write> Output<T> {
+    /// Writes what it takes, and counts the lines that it does not.
+    fn write_lines(&mut self, lines: &[u8]) {
+        if lines.is_empty() {
+            return;
+        }
+        if self.torn {
+            self.torn = self.write(b"\n") == 0;
+        }
+        let written = if self.torn { 0 } else { self.write(lines) };
+        let (taken, lost) = lines.split_at_checked(written).unwrap_or((lines, &[]));
+        if !lost.is_empty() {
+            self.torn = taken.last().map_or(self.torn, |last| *last != b'\n');
+        }
+        let lost = memchr::memchr_iter(b'\n', lost).count();
+        DROPPED.fetch_add(u64::try_from(lost).unwrap_or_default(), Relaxed);
+        self.taking = lost == 0;
+        let _ = self.out.flush();
+    }
+
+    /// How many of some bytes it takes.
+    fn write(&mut self, bytes: &[u8]) -> usize {
+        let mut written = 0;
+        while let Some(rest @ [_, ..]) = bytes.get(written..) {
+            match self.out.write(rest) {
+                Ok(count @ 1..) => written += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        written
+    }
+
+    /// Says once, when lines are taken again, how many were lost.
+    fn tell(&mut self) {
+        let lost = dropped() - self.told;
+        if lost > 0 && self.taking {
+            self.told += lost;
+            tracing::warn!(lines = lost, "log lines were lost: nobody took them");
         }
     }
 }
@@ -185,22 +213,17 @@ mod tests {
         assert!(text.ends_with("999\n"));
     }
 
-    /// Takes so many bytes, and then none until there is room again.
-    #[derive(Default)]
-    struct Disk {
-        taken: Vec<u8>,
-        room: usize,
-    }
+    /// Takes so many bytes, then nothing until it has room again.
+    #[derive(Clone, Default)]
+    struct Disk(Arc<Mutex<(Vec<u8>, usize)>>);
 
     impl Write for Disk {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-            if self.room == 0 && !bytes.is_empty() {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            let count = bytes.len().min(self.room);
-            self.room -= count;
-            self.taken.extend_from_slice(&bytes[..count]);
-            Ok(count)
+            let mut disk = self.0.lock().unwrap();
+            let taken = bytes.len().min(disk.1);
+            disk.1 -= taken;
+            disk.0.extend_from_slice(&bytes[..taken]);
+            if taken == 0 { Err(io::ErrorKind::StorageFull.into()) } else { Ok(taken) }
         }
 
         fn flush(&mut self) -> io::Result<()> {
@@ -209,21 +232,21 @@ mod tests {
     }
 
     #[test]
-    fn lines_that_a_full_disk_does_not_take_are_counted_and_tear_no_other() {
-        let mut disk = Disk { room: 9, ..Disk::default() };
+    fn what_a_full_disk_does_not_take_is_counted_and_lines_stay_lines() {
+        let disk = Disk::default();
+        disk.0.lock().unwrap().1 = 7;
         let before = dropped();
-        let torn = write_lines(&mut disk, b"first\nsecond\nthird\n", false);
-        assert!(torn);
-        assert_eq!(dropped() - before, 2);
-        let torn = write_lines(&mut disk, b"fourth\n", torn);
-        assert!(torn);
-        assert_eq!(dropped() - before, 3);
-        disk.room = 100;
-        let torn = write_lines(&mut disk, b"fifth\n", torn);
-        assert!(!torn);
-        assert!(!write_lines(&mut disk, b"", torn));
-        assert_eq!(dropped() - before, 3);
-        assert_eq!(disk.taken, b"first\nsec\nfifth\n");
+        let mut output = Output { out: disk.clone(), torn: false, taking: true, told: before };
+        output.write_lines(b"one\ntwo\nthree\n");
+        assert!(output.torn && !output.taking);
+        output.write_lines(b"four\n");
+        assert!(dropped() >= before + 3);
+        disk.0.lock().unwrap().1 = 1000;
+        output.write_lines(b"five\n");
+        assert!(output.taking);
+        output.tell();
+        assert_eq!(output.told, dropped());
+        assert_eq!(disk.0.lock().unwrap().0, b"one\ntwo\nfive\n");
     }
 
     #[test]

@@ -36,6 +36,8 @@ mod forwarding;
 #[cfg(test)]
 mod framing;
 #[cfg(test)]
+mod full_disk;
+#[cfg(test)]
 mod grpc;
 #[cfg(test)]
 mod guessing;

@@ -12,6 +12,7 @@
 
 mod crash;
 mod damage;
+mod full;
 mod help;
 mod home;
 mod import;

@@ -1,0 +1,130 @@
+//! Logs on a disk that is full: a file system of a few pages, in a mount namespace of the test's
+//! own, into which the tests look through `/proc`.
+
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+
+use crate::actors::client::Client;
+use crate::actors::eventually;
+use crate::actors::origin::Origin;
+use crate::actors::setup::Setup;
+
+/// The program, whose standard error is a file on a small disk.
+struct Logging {
+    child: Child,
+    /// The small disk, as it is seen from here.
+    disk: PathBuf,
+    _files: tempfile::TempDir,
+}
+
+impl Logging {
+    /// `None` where the system allows nobody to mount a file system.
+    fn start(setup: &Setup) -> Option<Self> {
+        let files = tempfile::tempdir().unwrap();
+        setup.write(files.path());
+        let disk = files.path().join("disk");
+        fs::create_dir(&disk).unwrap();
+        let script = "mount -t tmpfs -o size=64k none \"$1\" || exit 99; \
+                      exec \"$2\" run --config \"$3\" 2>\"$1/log\"";
+        for namespace in ["-rm", "-m"] {
+            let child = Command::new("unshare")
+                .args([namespace, "sh", "-c", script, "sh"])
+                .args([&disk, Path::new(env!("CARGO_BIN_EXE_keygate"))])
+                .arg(files.path().join("keygate.toml"))
+                .stdin(Stdio::null())
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn();
+            let Ok(mut child) = child else { continue };
+            let root = PathBuf::from(format!("/proc/{}/root", child.id()));
+            let inside = root.join(disk.strip_prefix("/").unwrap());
+            let begun = eventually("it to log or to end", || {
+                let listens = fs::read_to_string(inside.join("log"))
+                    .is_ok_and(|text| text.contains("\"listening\""));
+                let ended = child.try_wait().unwrap().is_some();
+                (listens || ended).then_some(listens)
+            });
+            if begun {
+                return Some(Self { child, disk: inside, _files: files });
+            }
+        }
+        None
+    }
+
+    /// All lines that are lines, and how many are not.
+    fn lines(&self) -> (Vec<Value>, usize) {
+        let text = fs::read(self.disk.join("log")).unwrap();
+        let text = String::from_utf8_lossy(&text);
+        let lines: Vec<_> = text.lines().map(serde_json::from_str).collect();
+        let torn = lines.iter().filter(|line| line.is_err()).count();
+        (lines.into_iter().flatten().collect(), torn)
+    }
+
+    fn address(&self, name: &str) -> SocketAddr {
+        let (lines, _) = self.lines();
+        let line = lines.iter().find(|line| line["message"] == "listening").unwrap();
+        line[name].as_str().unwrap().parse().unwrap()
+    }
+
+    /// How many lines it counts as lost.
+    fn lost(&self) -> u64 {
+        let mut client = Client::plain(self.address("admin"));
+        let text = client.get("/metrics", &["Connection: close"]).text();
+        let line =
+            text.lines().find_map(|line| line.strip_prefix("keygate_log_lines_dropped_total "));
+        line.expect("the metric").parse().unwrap()
+    }
+
+    fn fill(&self) {
+        let mut file = File::create(self.disk.join("fill")).unwrap();
+        let error = loop {
+            if let Err(error) = file.write_all(&[b'x'; 512]) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+    }
+}
+
+impl Drop for Logging {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn a_full_disk_under_the_log_stops_no_request_and_is_said_once() {
+    let origin = Origin::echo();
+    let Some(program) = Logging::start(&Setup::before(&origin)) else {
+        eprintln!("SKIPPED: nobody may mount a file system here, so that none can be full");
+        return;
+    };
+    program.fill();
+    let mut client = Client::tls(program.address("https"));
+    // Each is a line, and all of them are more than a page.
+    for _ in 0..200 {
+        client.get("/", &[]).refused(401, "no_credential");
+    }
+    let lost = eventually("lines to be lost", || Some(program.lost()).filter(|lost| *lost > 100));
+    let (lines, _) = program.lines();
+    let told = |line: &&Value| line["message"].as_str().unwrap().contains("were lost");
+    assert_eq!(lines.iter().filter(told).count(), 0, "before anybody could read it");
+    fs::remove_file(program.disk.join("fill")).unwrap();
+    for _ in 0..20 {
+        client.get("/", &[]).refused(401, "no_credential");
+    }
+    let line =
+        eventually("what was lost to be told", || program.lines().0.iter().find(told).cloned());
+    assert!(line["lines"].as_u64().unwrap() >= lost, "{line}");
+    client.get("/", &[]).refused(401, "no_credential");
+    let (lines, torn) = program.lines();
+    assert_eq!(lines.iter().filter(told).count(), 1);
+    assert!(torn <= 1, "{torn} lines are torn");
+    assert_eq!(program.lost(), line["lines"].as_u64().unwrap());
+}
