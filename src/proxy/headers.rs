@@ -150,13 +150,15 @@ pub(super) fn strip_trailers(trailers: &mut HeaderMap, stripper: &Stripper) {
 /// goes anyway is left out.
 fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let lines = headers.get_all(CONNECTION).iter().filter_map(|line| line.to_str().ok());
-    let names = lines.flat_map(|line| line.split(',')).map(str::trim);
     let usual = |name: &&str| {
         let usual = ["keep-alive", "close", "upgrade", "te"];
         usual.iter().any(|usual| name.eq_ignore_ascii_case(usual))
     };
+    // Most lines are one of these.
+    let lines = lines.filter(|line| !usual(line));
+    let names = lines.flat_map(|line| line.split(',')).map(str::trim);
     let names = names.filter(|name| !usual(name));
-    let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+    let names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
     names.filter(|name| ![HOST, CONTENT_LENGTH, AUTHORIZATION].contains(name)).collect()
 }
 
