@@ -92,8 +92,11 @@ impl Check<'_> {
 
     /// For how long the machine ran nobody in a time.
     fn stalled(&self, from: Time, to: Time) -> Time {
-        let within = |(at, _): &&(Time, Time)| (from..=to + SECOND).contains(at);
-        self.books.stalls.iter().filter(within).map(|(_, late)| late).sum()
+        // They were written down as they came.
+        let stalls = &self.books.stalls;
+        let first = stalls.partition_point(|(at, _)| *at < from);
+        let within = stalls.iter().skip(first).take_while(|(at, _)| *at <= to + SECOND);
+        within.map(|(_, late)| late).sum()
     }
 
     fn judge(&mut self, record: &Record) -> Result<(), String> {
@@ -380,3 +383,6 @@ fn agrees(line: &Line, record: &Record, status: u16, reason: &str) -> bool {
 pub(crate) fn seconds(time: Time) -> f64 {
     time as f64 / SECOND as f64
 }
+
+#[cfg(test)]
+mod tests;

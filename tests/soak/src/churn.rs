@@ -11,7 +11,9 @@ use crate::noise::Dice;
 use crate::world::{ACCOUNTS, Key, Stop, World, account_id, identity};
 
 /// How long clients go on with a key that is revoked.
-const AFTERLIFE: Time = 15 * SECOND;
+const AFTERLIFE: Time = 12 * SECOND;
+/// How long the last of these requests may take.
+const LAST: Time = 8 * SECOND;
 
 #[derive(Clone, Debug)]
 struct Known {
@@ -34,6 +36,8 @@ impl Churn {
     /// A request with one of them, alive or dead.
     pub(crate) fn ask(&self, dice: &mut Dice) -> Option<Ask> {
         let known = self.known();
+        let asked = |known: &&Known| known.revoked.is_none_or(|at| now() < at + AFTERLIFE);
+        let known: Vec<_> = known.iter().filter(asked).collect();
         if known.is_empty() {
             return None;
         }
@@ -102,11 +106,24 @@ impl Churn {
         self.known().push(Known { key, write, until, revoked: None });
     }
 
-    /// Revokes what is due, and forgets what was revoked long ago.
+    /// Deletes what was revoked long ago, and whose last request is long answered.
+    fn forget(&self, world: &World) {
+        let over = |known: &Known| known.revoked.is_some_and(|at| at + AFTERLIFE + LAST < now());
+        let mut known = self.known();
+        let gone: Vec<Known> = known.iter().filter(|known| over(known)).cloned().collect();
+        known.retain(|known| !over(known));
+        drop(known);
+        for known in gone.iter().filter(|known| !known.key.id.starts_with("listed-")) {
+            // What cannot be deleted now stays where it is, revoked.
+            keys(world, &["delete", &known.key.id, "--yes"]);
+        }
+    }
+
+    /// Revokes what is due.
     fn bury(&self, world: &World, at: Time) {
+        self.forget(world);
         let due: Vec<Key> = {
-            let mut known = self.known();
-            known.retain(|known| known.revoked.is_none_or(|revoked| now() < revoked + AFTERLIFE));
+            let known = self.known();
             let due = known.iter().filter(|known| known.revoked.is_none() && known.until < at);
             due.map(|known| known.key.clone()).collect()
         };

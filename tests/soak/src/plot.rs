@@ -8,7 +8,7 @@ use crate::ledger::{Books, Fault, Kind, SECOND, Time};
 use crate::report::{Measured, latency, percentile};
 
 const WIDTH: f64 = 1200.0;
-const LEFT: f64 = 70.0;
+const LEFT: f64 = 90.0;
 const RIGHT: f64 = 20.0;
 const PANEL: f64 = 220.0;
 const TOP: f64 = 50.0;
@@ -51,7 +51,7 @@ pub(crate) fn svg(books: &Books, measured: &Measured) -> String {
     plot.label(
         LEFT,
         TOP - 28.0,
-        "latency of small requests, ms, each second: median and p99 (log scale)",
+        "latency of small requests in each second, ms: median (blue), p99 (orange)",
     );
     plot.logarithmic(TOP);
     plot.line(&median, "#1f77b4", |value| TOP + log(value));
@@ -62,7 +62,11 @@ pub(crate) fn svg(books: &Books, measured: &Measured) -> String {
     let proportional: Points =
         books.samples.iter().map(|sample| (sample.at, sample.proportional as f64 / MIB)).collect();
     let most = resident.iter().map(|(_, value)| *value).fold(1.0, f64::max) * 1.1;
-    plot.label(LEFT, top - 10.0, "memory of keygate, MiB: resident, and its proportional share");
+    plot.label(
+        LEFT,
+        top - 10.0,
+        "memory of keygate, MiB: resident (blue), and its share of what is shared (orange)",
+    );
     plot.linear(top, most);
     plot.line(&resident, "#1f77b4", |value| top + PANEL * (1.0 - value / most));
     plot.line(&proportional, "#ff7f0e", |value| top + PANEL * (1.0 - value / most));

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
-use std::io;
+use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -76,7 +76,7 @@ fn rows(books: &Books) -> Vec<Row> {
     kinds.into_iter().map(row).collect()
 }
 
-/// Prints the table, and writes `result.json`, `plot.svg` and `violations.txt`.
+/// Prints the table, and writes it and everything else beside it.
 pub(crate) fn write(
     out: &Path,
     books: &Books,
@@ -93,7 +93,31 @@ pub(crate) fn write(
         out.join("result.json"),
         format!("{:#}\n", result(&rows, books, check, measured, log)),
     )?;
-    fs::write(out.join("plot.svg"), plot::svg(books, measured))
+    fs::write(out.join("plot.svg"), plot::svg(books, measured))?;
+    requests(&out.join("requests.csv"), books)
+}
+
+/// Every request as its client wrote it down: times in microseconds.
+fn requests(path: &Path, books: &Books) -> io::Result<()> {
+    let mut file = io::BufWriter::new(fs::File::create(path)?);
+    writeln!(file, "seq,kind,protocol,key,id,from,head,to,end,status,detail")?;
+    for record in &books.records {
+        let Record { seq, kind, protocol, key, from, head, to, end, id, .. } = record;
+        let (id, head) = (id.as_deref().unwrap_or_default(), head.map(|head| head.to_string()));
+        let (end, status, detail) = match end {
+            End::Answer(status, reason) => ("answer", Some(*status), reason.as_str()),
+            End::Cut(status, why) => ("cut", *status, why.as_str()),
+            End::Unreached(why) => ("unreached", None, why.as_str()),
+            End::Killed => ("killed", None, ""),
+        };
+        let status = status.map(|status| status.to_string()).unwrap_or_default();
+        let (head, detail) = (head.unwrap_or_default(), detail.replace([',', '"', '\n'], " "));
+        writeln!(
+            file,
+            "{seq},{kind:?},{protocol:?},{key},{id},{from},{head},{to},{end},{status},{detail}"
+        )?;
+    }
+    file.flush()
 }
 
 fn table(rows: &[Row], books: &Books, check: &Check<'_>, measured: &Measured, log: &Log) -> String {
