@@ -158,7 +158,7 @@ fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
     let lines = lines.filter(|line| !usual(line));
     let names = lines.flat_map(|line| line.split(',')).map(str::trim);
     let names = names.filter(|name| !usual(name));
-    let names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
+    let names = names.filter_map(|name| HeaderName::from_bytes(name.as_bytes()).ok());
     names.filter(|name| ![HOST, CONTENT_LENGTH, AUTHORIZATION].contains(name)).collect()
 }
 
