@@ -25,8 +25,9 @@ impl Upstream {
 
     /// Starts it and waits until it accepts.
     pub(crate) fn start(&self, stage: &Stage) -> io::Result<()> {
-        let own = std::env::current_exe()?;
-        let child = Command::new(own).arg("origin").arg(stage.upstream.to_string()).spawn()?;
+        // Ourselves, also where somebody builds us anew meanwhile.
+        let child =
+            Command::new("/proc/self/exe").arg("origin").arg(stage.upstream.to_string()).spawn()?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
         for _ in 0..1500 {
             if TcpStream::connect(stage.upstream).is_ok() {
