@@ -5,7 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Resource, Rlimit, getrlimit, prlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, prlimit, setrlimit};
 
 use crate::actors::client::{Client, bearer, dial, dial_from, head};
 use crate::actors::log::Line;
@@ -209,6 +209,43 @@ fn without_descriptors_new_connections_are_refused_and_the_others_are_served() {
     assert!(!sidecar.log.text().contains("panic"));
 }
 
+/// Whoever comes while nobody accepts waits with the system, which holds so many and no more. What
+/// has gathered there is dealt with when there is time again, and nobody is left waiting.
+#[test]
+fn a_full_accept_queue_is_worked_off_and_the_next_are_served() {
+    raise_descriptors();
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin).set("workers=1").config("[limits]\nfirst_bytes = \"1s\"");
+    let sidecar = Sidecar::start(&setup.listen("http_accepts = \"everything\""));
+    let address = sidecar.http.unwrap();
+    let mut old = sidecar.plain();
+    old.get("/", &[&bearer(READ)]).ok();
+    sidecar.signal(Signal::STOP);
+    let mut waiting = Vec::new();
+    while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
+        waiting.push(stream);
+        assert!(waiting.len() < 10_000, "the queue has no end");
+    }
+    assert!(waiting.len() > 1_000, "{} fit in", waiting.len());
+    sidecar.signal(Signal::CONT);
+    // Those of one address are more than it may have.
+    eventually("the queue to be worked off", || {
+        (refused(&sidecar, "connections_per_address") >= 1_000.0).then_some(())
+    });
+    assert_eq!(said(&sidecar), 1);
+    old.get("/", &[&bearer(READ)]).ok();
+    drop(waiting);
+    let mut other = Client::over(dial_from("127.0.0.2", address).unwrap());
+    other.get("/", &[&bearer(READ)]).ok();
+    served_again(&sidecar);
+    assert!(!sidecar.log.text().contains("panic"));
+}
+
+fn raise_descriptors() {
+    let own = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: own.maximum, ..own }).unwrap();
+}
+
 #[test]
 fn two_thousand_idle_connections_do_not_keep_a_client_waiting() {
     among_idle(2_000);
@@ -225,8 +262,7 @@ fn ten_thousand_idle_connections_do_not_keep_a_client_waiting() {
 /// One client among so many that do nothing: a tenth after a handshake, the others in clear, every
 /// second of them in a head that does not end.
 fn among_idle(count: usize) {
-    let own = getrlimit(Resource::Nofile);
-    setrlimit(Resource::Nofile, Rlimit { current: own.maximum, ..own }).unwrap();
+    raise_descriptors();
     let origin = Origin::echo();
     let limits = "connections = 100000\nconnections_per_address = 0\nhandshake = \"1h\"\n\
                   first_bytes = \"1h\"\nhead = \"1h\"\n";

@@ -143,6 +143,9 @@ fn a_body_without_one_end_is_refused_and_hides_no_request() {
         &[" Transfer-Encoding: chunked"],
         &["X: y", " Transfer-Encoding: chunked"],
         &["Transfer-Encoding: chunked\u{0}"],
+        &["Transfer-Encoding: \u{b}chunked"],
+        &["Transfer-Encoding: chunked,"],
+        &["Transfer-Encoding: , chunked"],
     ];
     for (done, fields) in (1u64..).zip(cases) {
         let mut client = sidecar.client();
@@ -214,6 +217,38 @@ fn a_head_without_one_reading_is_refused_and_nothing_after_it_is_read() {
     assert!(origin.requests().iter().all(|seen| seen.target == "/before"));
 }
 
+/// Whoever sends it may still be sending when the answer and the end have come.
+#[test]
+fn a_head_that_is_far_too_large_is_refused_before_it_is_read_whole() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&Setup::before(&origin));
+    let key = bearer(READ);
+    let fields = |count: usize| -> String { (0..count).map(|n| format!("X-{n}: a\r\n")).collect() };
+    let large = "a".repeat(1 << 20);
+    let before = sidecar.peak_memory();
+    for case in [
+        format!("GET / HTTP/1.1\r\nHost: h\r\n{key}\r\n{}\r\n", fields(1_000)),
+        format!("GET / HTTP/1.1\r\nHost: h\r\n{key}\r\n{}\r\n", fields(100_000)),
+        format!("GET / HTTP/1.1\r\nHost: h\r\n{key}\r\nX: {large}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: h\r\n{key}\r\n{large}: a\r\n\r\n"),
+        format!("GET /{large} HTTP/1.1\r\nHost: h\r\n{key}\r\n\r\n"),
+        format!("GET / HTTP/1.1\r\nHost: {large}\r\n{key}\r\n\r\n"),
+        format!("{large} / HTTP/1.1\r\nHost: h\r\n{key}\r\n\r\n"),
+    ] {
+        let refused = sidecar.refusals("malformed_request");
+        let mut client = sidecar.client();
+        // It need not take what it does not want.
+        let _ = client.wire.write(case.as_bytes());
+        eventually("the refusal", || {
+            (sidecar.refusals("malformed_request") > refused).then_some(())
+        });
+        assert_eq!(sidecar.refusals("malformed_request"), refused + 1);
+    }
+    let more = sidecar.peak_memory() - before;
+    assert!(more < 4 << 20, "{more} bytes");
+    assert_eq!(origin.count(), 0);
+}
+
 #[test]
 fn chunks_that_break_their_framing_break_the_request() {
     let origin = Origin::echo();
@@ -234,6 +269,8 @@ fn chunks_that_break_their_framing_break_the_request() {
         "4\r\nbody\r\n0\r\n\n",
         "4\r\nbody\r\n0\r\nX: y\n\r\n",
         "\r\n4\r\nbody\r\n",
+        &format!("4;{}\r\nbody\r\n", "a".repeat(20_000)),
+        &format!("0\r\nX: {}\r\n\r\n", "a".repeat(40_000)),
     ] {
         let mut client = sidecar.client();
         client.send(head("POST", "/", &[&key, "Transfer-Encoding: chunked"]));

@@ -68,6 +68,8 @@ mod reload;
 #[cfg(test)]
 mod startup;
 #[cfg(test)]
+mod supply;
+#[cfg(test)]
 mod tls;
 #[cfg(test)]
 mod tls_attacks;

@@ -1,9 +1,10 @@
 //! What TLS is spoken and what is not; what a client may do to a session, and how long a session
 //! stays good.
 
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Command, Stdio};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
 use crate::actors::PATIENCE;
-use crate::actors::client::{Client, bearer};
+use crate::actors::client::{Client, bearer, head};
 use crate::actors::origin::Origin;
 use crate::actors::pki::{Authority, Identity, TRUSTED};
 use crate::actors::setup::{READ, Setup};
@@ -77,6 +78,41 @@ fn accepts(address: SocketAddr, version: u16, suite: u16) -> bool {
     }
 }
 
+/// OpenSSL's server, which does what it is told: what keygate refuses, it takes.
+struct Lenient {
+    child: Child,
+    address: SocketAddr,
+    _files: tempfile::TempDir,
+}
+
+impl Lenient {
+    fn start(identity: &Identity, options: &[&str]) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        std::fs::write(files.path().join("server.crt"), &identity.certificate).unwrap();
+        std::fs::write(files.path().join("server.key"), &identity.key).unwrap();
+        let mut child = Command::new("openssl")
+            .args(["s_server", "-accept", "127.0.0.1:0", "-www"])
+            .args(["-cert", "server.crt", "-key", "server.key"])
+            .args(options)
+            .current_dir(files.path())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("openssl");
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let address = lines.find_map(|line| line.ok()?.strip_prefix("ACCEPT ")?.parse().ok());
+        Self { child, address: address.expect("an address"), _files: files }
+    }
+}
+
+impl Drop for Lenient {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 fn rsa() -> Identity {
     let key = KeyPair::generate_rsa_for(&PKCS_RSA_SHA256, RsaKeySize::_2048).unwrap();
     let params = CertificateParams::new(["localhost".to_owned()]).unwrap();
@@ -90,6 +126,12 @@ fn rsa() -> Identity {
 fn only_suites_with_forward_secrecy_and_authenticated_encryption_are_spoken() {
     let origin = Origin::echo();
     let rsa = rsa();
+    // Who asks for what is weak can also be told yes.
+    let weak = "ALL:COMPLEMENTOFALL:@SECLEVEL=0";
+    let lenient = Lenient::start(&rsa, &["-cipher", weak, "-min_protocol", "TLSv1"]);
+    for (version, suite) in [(0x0301, 0x002f), (0x0302, 0xc013), (0x0303, 0x009c)] {
+        assert!(accepts(lenient.address, version, suite), "{version:x} {suite:x}");
+    }
     let setups = [
         (Setup::before(&origin), [0xc02b, 0xc02c, 0xcca9]),
         (
@@ -147,7 +189,37 @@ fn a_protocol_that_nobody_speaks_is_refused_by_name() {
     assert_eq!(session.alpn_protocol(), Some(&b"http/1.1"[..]));
 }
 
-/// With OpenSSL's client, which can ask for it.
+/// Asks for a renegotiation with OpenSSL's client: whether the server shook hands again.
+fn renegotiates(address: SocketAddr, authority: &Path) -> bool {
+    let mut child = Command::new("openssl")
+        .args(["s_client", "-tls1_2", "-connect", &address.to_string(), "-CAfile"])
+        .arg(authority)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("openssl");
+    // Its input stays open, so that it is the server that ends it, or this when it has heard enough.
+    let mut input = child.stdin.take().unwrap();
+    input.write_all(b"R\n").unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let again = lines.by_ref().map_while(Result::ok).any(|line| {
+        said.push_str(&line);
+        said.push('\n');
+        let after = said.split_once("RENEGOTIATING").map(|(_, after)| after);
+        after.is_some_and(|after| after.contains("verify return"))
+    });
+    let before = said.split_once("RENEGOTIATING").expect("the attempt").0;
+    assert!(before.contains("verify return:1"), "{said}");
+    if again {
+        let _ = child.kill();
+    }
+    let status = child.wait().unwrap();
+    assert!(again || (said.contains("error") && status.code() == Some(1)), "{said}");
+    again
+}
+
 #[test]
 fn nothing_is_renegotiated() {
     let origin = Origin::echo();
@@ -155,30 +227,31 @@ fn nothing_is_renegotiated() {
         .config("[limits]\nfirst_bytes = \"1s\"")
         .file("ca.pem", TRUSTED.pem());
     let sidecar = Sidecar::start(&setup);
-    let mut child = Command::new("openssl")
-        .args(["s_client", "-tls1_2", "-connect", &sidecar.https.to_string(), "-CAfile"])
-        .arg(sidecar.path("ca.pem"))
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("openssl");
-    // Its input stays open: it must be the server that ends it.
-    let mut input = child.stdin.take().unwrap();
-    input.write_all(b"R\n").unwrap();
-    let output = child.wait_with_output().unwrap();
-    drop(input);
-    let said = String::from_utf8_lossy(&output.stderr);
-    let (before, after) = said.split_once("RENEGOTIATING").expect("the attempt");
-    assert!(before.contains("verify return:1"), "{said}");
-    assert!(after.contains("error") && !after.contains("verify return"), "{said}");
-    assert_eq!(output.status.code(), Some(1));
+    assert!(!renegotiates(sidecar.https, &sidecar.path("ca.pem")));
+    // A server that does it is noticed.
+    let lenient = Lenient::start(&TRUSTED.issue(), &["-tls1_2", "-client_renegotiation"]);
+    assert!(renegotiates(lenient.address, &sidecar.path("ca.pem")));
 }
 
 #[test]
 fn a_flood_of_key_updates_ends_the_connection() {
     let origin = Origin::echo();
     let sidecar = Sidecar::start(&Setup::before(&origin));
+    // It is the flood: a client may change its keys now and then.
+    let (session, stream) = dial(sidecar.https, &TRUSTED.client(&["http/1.1"]));
+    let mut stream = StreamOwned::new(session, stream);
+    for _ in 0..5 {
+        if !stream.conn.is_handshaking() {
+            stream.conn.refresh_traffic_keys().unwrap();
+        }
+        stream.write_all(&head("GET", "/", &[&bearer(READ)])).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        assert_eq!(&answer, b"HTTP/1.1 200");
+        while !stream.conn.wants_read() {
+            stream.read(&mut [0; 1]).unwrap();
+        }
+    }
     let (session, stream) = dial(sidecar.https, &TRUSTED.client(&["http/1.1"]));
     let mut stream = StreamOwned::new(session, stream);
     stream.flush().unwrap();
