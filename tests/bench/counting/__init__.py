@@ -1,0 +1,1 @@
+"""What `tests/bench/gate` is made of."""
