@@ -72,7 +72,7 @@ fn conclude(path: &Path, summary: Option<String>, problems: &Problems) -> ExitCo
 
 fn count(keyring: &Keyring) -> Option<String> {
     let table = &keyring.keys.as_ref()?.table;
-    let (keys, accounts) = (table.keys().len(), table.accounts().len());
+    let (keys, accounts) = (table.len(), table.accounts_len());
     Some(format!("{} of {}", counted(keys, "key"), counted(accounts, "account")))
 }
 

@@ -196,7 +196,7 @@ impl Ring {
             }
         }
         let revoked = match keys.revocations {
-            Some(_) => config::load_keys(&keys, None).revocations,
+            Some(_) => config::load_revocations(&keys),
             None => Revoked::default(),
         };
         Ok(Self { keys, digester, basic_names_account, files, problems, revoked })

@@ -2,6 +2,8 @@
 //!
 //! Every file is read once. What is known to be revoked is told even when the load fails.
 
+use std::collections::HashMap;
+use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,9 +18,13 @@ use super::keys::Keys;
 use super::revocations;
 use super::revocations::Revoked;
 use crate::keys::Digester;
+use crate::keys::KeyId;
+use crate::keys::KeyStore;
 use crate::keys::KeyTable;
 use crate::keys::KeyTableBuilder;
+use crate::keys::Loaded;
 use crate::keys::Origin;
+use crate::keys::Sheet;
 use crate::keys::TableError;
 use crate::keys::file;
 use crate::source::Problem;
@@ -46,19 +52,77 @@ pub struct Keyring {
     pub problems: Problems,
     /// What the revocations file says; the last content where it can no longer be read.
     pub revocations: Revoked,
-    /// All that is known to be revoked: the revocations, and what key files mark so that could be
-    /// parsed. To be honoured also where there is no table.
-    pub revoked: Revoked,
     /// Every file and directory that was read, or could not be.
     pub files: Vec<PathBuf>,
-    /// The texts of the key files, in the order that [`Origin`] counts them in.
-    pub sources: Vec<Source>,
+    /// The key files, in the order that [`Origin`] counts them in.
+    pub sources: Texts,
+    /// What key files mark as revoked.
+    marked: Marked,
+}
+
+/// What key files mark as revoked.
+#[derive(Debug, Default)]
+struct Marked {
+    /// In files with mistakes.
+    ids: Vec<KeyId>,
+    sheets: Vec<Arc<Sheet>>,
+}
+
+impl Keyring {
+    /// All that is known to be revoked: the revocations, and what key files mark so that could be
+    /// parsed. To be honoured also where there is no table.
+    #[must_use]
+    pub fn revoked(&self) -> Revoked {
+        let mut revoked = self.revocations.clone();
+        revoked.ids.extend(self.marked.ids.iter().cloned());
+        revoked.ids.extend(self.marked.sheets.iter().flat_map(|sheet| sheet.revoked()));
+        revoked
+    }
+}
+
+/// The texts of the key files: not kept, but read again where a place in one is told.
+#[derive(Debug, Default)]
+pub struct Texts {
+    paths: Vec<PathBuf>,
+}
+
+impl Texts {
+    /// How many there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.paths.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.paths.is_empty()
+    }
+
+    /// One of them, if it is still there.
+    #[must_use]
+    pub fn read(&self, file: usize) -> Option<Source> {
+        let source = Source::read(self.paths.get(file)?).ok()?;
+        Some(source.showing_only(file::SHOWN))
+    }
 }
 
 /// Reads the files of `[keys]`. `before` is what the revocations file said when it was last read:
 /// it stays in force if the file has vanished.
 #[must_use]
 pub fn load_keys(keys: &Keys, before: Option<&Revoked>) -> Keyring {
+    load_keys_again(keys, before, &mut KeyStore::default(), None)
+}
+
+/// As [`load_keys`]. What the store knows already is not read again, and the table is made upon the
+/// one before it, if there is one.
+#[must_use]
+pub fn load_keys_again(
+    keys: &Keys,
+    before: Option<&Revoked>,
+    store: &mut KeyStore,
+    table: Option<&KeyTable>,
+) -> Keyring {
     let mut problems = Problems::default();
     let mut contents = Contents::default();
     let digester = digester(keys, &mut problems);
@@ -71,28 +135,25 @@ pub fn load_keys(keys: &Keys, before: Option<&Revoked>) -> Keyring {
     files.extend(keys.revocations.clone());
     files.extend(keys.pepper_file.clone());
     let noted = if digester.is_some() { &mut problems } else { &mut ignored };
-    let mut revoked = revocations.clone();
-    let mut builder = KeyTableBuilder::default();
-    let mut sources = Vec::with_capacity(paths.len());
-    let mut accounts_lost = false;
-    for path in paths {
-        let source = match Source::read(&path) {
-            Ok(source) => source.showing_only(file::SHOWN),
-            Err(problem) => {
-                noted.push(Problem { help: Some(no_key_file(&problem)), ..*problem });
-                accounts_lost = true;
-                continue;
-            }
-        };
-        warn_if_world_readable(&path, "keys", noted);
-        contents.add(source.text.as_bytes());
-        let read = file::parse(&source, sources.len(), &reading, noted);
-        revoked.ids.extend(read.revoked);
-        accounts_lost |= read.accounts_lost;
-        builder.add(read.accounts, read.keys);
-        sources.push(source);
+    let mut reader = Reader {
+        digester: &reading,
+        problems: noted,
+        sheets: Vec::with_capacity(paths.len()),
+        sources: Texts::default(),
+        marked: Vec::new(),
+        accounts_lost: false,
+    };
+    for (path, loaded) in paths.iter().zip(store.load(&paths, &reading)) {
+        reader.add(path, loaded, &mut contents);
     }
-    let table = builder.build().map_err(|errors| {
+    let Reader { sheets, sources, marked, accounts_lost, .. } = reader;
+    let mut builder = KeyTableBuilder::default();
+    sheets.iter().for_each(|sheet| builder.add_sheet(Arc::clone(sheet)));
+    let built = match table {
+        Some(before) => builder.build_upon(before),
+        None => builder.build(),
+    };
+    let table = built.map_err(|errors| {
         let holds = |error: &&TableError| {
             !(accounts_lost && matches!(error, TableError::UnknownAccount { .. }))
         };
@@ -104,7 +165,58 @@ pub fn load_keys(keys: &Keys, before: Option<&Revoked>) -> Keyring {
         digester,
         digest: contents.digest(),
     });
-    Keyring { keys, problems, revocations, revoked, files, sources }
+    let marked = Marked { ids: marked, sheets };
+    Keyring { keys, problems, revocations, files, sources, marked }
+}
+
+/// Collects what the files hold, one after the other.
+struct Reader<'r> {
+    digester: &'r Digester,
+    problems: &'r mut Problems,
+    sheets: Vec<Arc<Sheet>>,
+    sources: Texts,
+    /// The ids of keys that are marked as revoked in files with mistakes.
+    marked: Vec<KeyId>,
+    accounts_lost: bool,
+}
+
+impl Reader<'_> {
+    fn add(&mut self, path: &Path, loaded: io::Result<Loaded>, contents: &mut Contents) {
+        if let Ok(Loaded { digest, sheet: Some(sheet) }) = loaded {
+            warn_if_world_readable(path, "keys", self.problems);
+            contents.add(digest);
+            self.keep(path, sheet);
+            return;
+        }
+        // Something is wrong with it, or might be: then all of it is looked at.
+        let source = match Source::read(path) {
+            Ok(source) => source.showing_only(file::SHOWN),
+            Err(problem) => {
+                self.problems.push(Problem { help: Some(no_key_file(&problem)), ..*problem });
+                self.accounts_lost = true;
+                return;
+            }
+        };
+        warn_if_world_readable(path, "keys", self.problems);
+        contents.add(loaded.map_or_else(|_| [0; 32], |loaded| loaded.digest));
+        let read = file::parse(&source, self.sources.paths.len(), self.digester, self.problems);
+        self.accounts_lost |= read.accounts_lost;
+        self.keep(path, Arc::new(Sheet::of(&read)));
+        self.marked.extend(read.revoked);
+    }
+
+    fn keep(&mut self, path: &Path, sheet: Arc<Sheet>) {
+        self.sources.paths.push(path.to_owned());
+        self.sheets.push(sheet);
+    }
+}
+
+/// What the revocations file says, where it can be read.
+#[must_use]
+pub fn load_revocations(keys: &Keys) -> Revoked {
+    let mut ignored = Problems::default();
+    let reading = digester(keys, &mut ignored).unwrap_or(Digester::Sha256);
+    revocations(keys, None, &reading, &mut Contents::default(), &mut ignored)
 }
 
 /// How this configuration hashes keys: with the pepper, if it names one.
@@ -140,7 +252,7 @@ fn revocations(
     let Some(path) = &keys.revocations else { return Revoked::default() };
     let problem = match Source::read(path) {
         Ok(source) => {
-            contents.add(source.text.as_bytes());
+            contents.add(Sha256::digest(source.text.as_bytes()).into());
             return revocations::parse(&source, digester, problems);
         }
         Err(problem) => *problem,
@@ -178,9 +290,10 @@ fn warn_if_world_readable(path: &Path, what: &str, problems: &mut Problems) {
 
 fn report<'e>(
     errors: impl Iterator<Item = &'e TableError>,
-    sources: &[Source],
+    texts: &Texts,
     problems: &mut Problems,
 ) {
+    let mut sources = HashMap::new();
     for error in errors {
         let (first, second, help) = match error {
             TableError::DuplicateId { first, second, .. } => {
@@ -199,8 +312,15 @@ fn report<'e>(
                 };
                 (None, origin, help)
             }
+            TableError::TooMany => {
+                problems.push(Problem::new(error.to_string()).help("put several keys into a file"));
+                continue;
+            }
         };
-        problems.push(problem(error.to_string(), first, second, sources).help(help));
+        for file in first.iter().map(|first| first.file).chain([second.file]) {
+            let _ = sources.entry(file).or_insert_with(|| texts.read(file));
+        }
+        problems.push(problem(error.to_string(), first, second, &sources).help(help));
     }
 }
 
@@ -208,11 +328,12 @@ fn problem(
     message: String,
     first: Option<&Origin>,
     second: &Origin,
-    sources: &[Source],
+    sources: &HashMap<usize, Option<Source>>,
 ) -> Problem {
-    let Some(source) = sources.get(second.file) else { return Problem::new(message) };
-    let problem = Problem::at(source, second.span.clone(), message);
-    match first.and_then(|first| Some((first, sources.get(first.file)?))) {
+    let source = |origin: &Origin| sources.get(&origin.file).and_then(Option::as_ref);
+    let Some(second_source) = source(second) else { return Problem::new(message) };
+    let problem = Problem::at(second_source, second.span.clone(), message);
+    match first.and_then(|first| Some((first, source(first)?))) {
         Some((first, source)) => problem.also(source, first.span.clone(), "the first of them"),
         None => problem,
     }
@@ -223,8 +344,8 @@ fn problem(
 struct Contents(Vec<[u8; 32]>);
 
 impl Contents {
-    fn add(&mut self, content: &[u8]) {
-        self.0.push(Sha256::digest(content).into());
+    fn add(&mut self, content: [u8; 32]) {
+        self.0.push(content);
     }
 
     /// Sorted, so that names and order do not count.

@@ -13,7 +13,7 @@ use super::policy::BasicUser;
 use super::snapshot::Snapshot;
 use super::tokens::{Profile, is_token};
 use super::verdict::Denial;
-use crate::keys::{Account, ApiKey, KeyDigest, KeyIndex, KeyRecord, KeyStatus};
+use crate::keys::{Account, ApiKey, Key, KeyDigest, KeyIndex, KeyStatus};
 
 /// Who it is: a proof that only this step can make.
 #[derive(Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ pub(super) fn assume(
     Ok(Principal { index, profile: None })
 }
 
-type Found<'s> = (KeyIndex, &'s KeyRecord, Option<Box<Profile>>);
+type Found<'s> = (KeyIndex, Key<'s>, Option<Box<Profile>>);
 
 /// A key first, where its carrier takes keys; then a token. What arrives is always hashed and looked
 /// up by digest: the work is the same for a known and an unknown key, and a stored digest that is
@@ -114,7 +114,7 @@ pub(super) fn log_in<'s>(
     snapshot: &'s Snapshot,
     client: IpAddr,
     now: Timestamp,
-) -> (Option<KeyIndex>, Result<&'s KeyRecord, Denial>) {
+) -> (Option<KeyIndex>, Result<Key<'s>, Denial>) {
     let digest = snapshot.digester().digest(key);
     let Some((index, record)) = snapshot.table().find(&digest) else {
         pretend(Carrier::Bearer, &digest, snapshot, now);
@@ -146,8 +146,8 @@ pub(super) fn admit(
     }
     passed.pass(Check::Key);
     passed.pass(Check::AccountStatus);
-    if !record.ips.is_empty() {
-        if !holds(&record.ips, client) {
+    if !record.ips().is_empty() {
+        if !holds(record.ips(), client) {
             return Err(Denial::IpNotAllowed);
         }
         passed.pass(Check::Address);
@@ -166,7 +166,7 @@ fn take_as_long(denial: Denial, key: &ApiKey<'_>, snapshot: &Snapshot) {
 /// And a key that is not known: what is asked of one that is, is asked of a decoy.
 fn pretend(carrier: Carrier, digest: &KeyDigest, snapshot: &Snapshot, now: Timestamp) {
     let Some((index, record)) = snapshot.table().decoy(digest) else { return };
-    black_box(record.digest.matches(digest));
+    black_box(record.digest().matches(digest));
     if let Some(account) = snapshot.table().account(index) {
         let _ = black_box(may_carry(carrier, None, record, account, snapshot));
     }
@@ -186,17 +186,17 @@ fn classify(key: &ApiKey<'_>, snapshot: &Snapshot) -> Denial {
 fn may_carry(
     carrier: Carrier,
     user: Option<&[u8]>,
-    record: &KeyRecord,
+    record: Key<'_>,
     account: &Account,
     snapshot: &Snapshot,
 ) -> Result<(), Denial> {
     let Carrier::Basic = carrier else { return Ok(()) };
     let allowed = match &snapshot.credentials().basic {
-        Some(BasicUser::Fixed(_)) => record.basic.unwrap_or(true),
+        Some(BasicUser::Fixed(_)) => record.basic().unwrap_or(true),
         Some(BasicUser::Account) if user != Some(account.id.as_str().as_bytes()) => {
             return Err(Denial::MalformedCredential);
         }
-        Some(BasicUser::Account) => record.basic.unwrap_or(false),
+        Some(BasicUser::Account) => record.basic().unwrap_or(false),
         None => false,
     };
     if allowed { Ok(()) } else { Err(Denial::CredentialNotAllowed) }
@@ -205,12 +205,12 @@ fn may_carry(
 /// Whether a key and its account are in force at an instant.
 pub(super) fn standing(
     index: KeyIndex,
-    record: &KeyRecord,
+    record: Key<'_>,
     account: &Account,
     snapshot: &Snapshot,
     now: Timestamp,
 ) -> Result<(), Denial> {
-    match record.status {
+    match record.status() {
         KeyStatus::Revoked { .. } => Err(Denial::RevokedKey),
         KeyStatus::Active { .. } if snapshot.revocations().contains(index) => {
             Err(Denial::RevokedKey)

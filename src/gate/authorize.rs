@@ -18,7 +18,7 @@ use super::route::{Route, RouteIndex};
 use super::snapshot::Snapshot;
 use super::tokens::Profile;
 use super::verdict::Denial;
-use crate::keys::{Access, KeyIndex, KeyRecord, Kind};
+use crate::keys::{Access, Key, KeyIndex, Kind};
 
 /// What was granted. Only a decision makes one, and charging it consumes it.
 #[derive(Debug)]
@@ -110,8 +110,8 @@ impl Grant {
 fn who(per: LimitBy, principal: &Option<Principal>, snapshot: &Snapshot, client: IpAddr) -> Who {
     let record = principal.as_ref().and_then(|who| snapshot.table().record(who.key()));
     match (per, record) {
-        (LimitBy::Account, Some(record)) => Who::Account(record.account.clone()),
-        (LimitBy::Key, Some(record)) => Who::Key(record.id.clone()),
+        (LimitBy::Account, Some(record)) => Who::Account(record.account().clone()),
+        (LimitBy::Key, Some(record)) => Who::Key(record.id()),
         (LimitBy::Address, _) | (_, None) => Who::Address(neighbourhood(client)),
     }
 }
@@ -135,7 +135,7 @@ pub(super) fn authorize(
     names_its_account(rule, path, record, passed)?;
     names_its_profile(rule, path, principal, record, passed)?;
     match rule.kind {
-        Some(kind) if kind != record.kind => return Err(Denial::KindNotAllowed),
+        Some(kind) if kind != record.kind() => return Err(Denial::KindNotAllowed),
         Some(_) => passed.pass(Check::Kind),
         None => {}
     }
@@ -153,7 +153,7 @@ pub(super) fn authorize(
         return Ok(());
     }
     passed.pass(Check::BodyForm);
-    inspect::may_send(&record.events, rule.body.events.iter().map(|event| &**event))?;
+    inspect::may_send(record.events(), rule.body.events.iter().map(|event| &**event))?;
     if !rule.body.events.is_empty() {
         passed.pass(Check::Events);
     }
@@ -162,11 +162,11 @@ pub(super) fn authorize(
 
 /// A read key reads, on every route.
 pub(super) fn may_use_method(
-    record: &KeyRecord,
+    record: Key<'_>,
     method: &Method,
     snapshot: &Snapshot,
 ) -> Result<(), Denial> {
-    match record.access.unwrap_or(snapshot.default_access()) {
+    match record.access().unwrap_or(snapshot.default_access()) {
         Access::Write => Ok(()),
         Access::Read if *method == Method::GET || *method == Method::HEAD => Ok(()),
         Access::Read => Err(Denial::MethodNotAllowedForKey),
@@ -176,11 +176,11 @@ pub(super) fn may_use_method(
 fn names_its_account(
     rule: &Route,
     path: &CanonicalPath<'_>,
-    record: &KeyRecord,
+    record: Key<'_>,
     passed: &mut Checks,
 ) -> Result<(), Denial> {
     let Some(at) = rule.account_from else { return Ok(()) };
-    if !path.names(at, record.account.as_str()) {
+    if !path.names(at, record.account().as_str()) {
         return Err(Denial::WrongAccount);
     }
     passed.pass(Check::AccountFrom);
@@ -192,12 +192,12 @@ fn names_its_profile(
     rule: &Route,
     path: &CanonicalPath<'_>,
     principal: &Principal,
-    record: &KeyRecord,
+    record: Key<'_>,
     passed: &mut Checks,
 ) -> Result<(), Denial> {
     let Some(at) = rule.profile_from else { return Ok(()) };
     let own = principal.profile().map(Profile::id).filter(|id| !id.is_empty());
-    if record.kind == Kind::Profile && !own.is_some_and(|own| path.names(at, own)) {
+    if record.kind() == Kind::Profile && !own.is_some_and(|own| path.names(at, own)) {
         return Err(Denial::WrongProfile);
     }
     passed.pass(Check::ProfileFrom);

@@ -9,8 +9,8 @@ use super::rules::BodyRules;
 use super::snapshot::Snapshot;
 use super::verdict::Denial;
 use crate::keys::EventRules;
+use crate::keys::Key;
 use crate::keys::KeyIndex;
-use crate::keys::KeyRecord;
 
 /// A grant that waits for the body: collect it and let it be judged. There is no other way to the
 /// grant.
@@ -82,7 +82,7 @@ impl Inspection {
             passed.pass(Check::BodyPermission);
         }
         let fixed = rules.events.iter().map(|event| &**event);
-        may_send(&record.events, fixed.chain(found.events.iter().map(|event| &**event)))?;
+        may_send(record.events(), fixed.chain(found.events.iter().map(|event| &**event)))?;
         if !rules.events.is_empty() || !rules.events_from.is_empty() {
             passed.pass(Check::Events);
         }
@@ -173,8 +173,8 @@ pub(super) fn may_send<'e>(
     }
 }
 
-fn may_change(record: &KeyRecord, found: &Findings<'_>) -> Result<(), Denial> {
-    let Some(rules) = &record.attributes else { return Ok(()) };
+fn may_change(record: Key<'_>, found: &Findings<'_>) -> Result<(), Denial> {
+    let Some(rules) = record.attributes() else { return Ok(()) };
     let (mut attributes, mut tags) = (Listed::new(&rules.allow), Listed::new(&rules.tags));
     let may = found.attributes.iter().all(|name| attributes.has(name))
         && found.tags.iter().all(|tag| tags.has(tag));

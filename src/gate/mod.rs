@@ -23,6 +23,7 @@ mod path;
 mod pattern;
 mod pointer;
 mod policy;
+mod prepared;
 mod rate;
 mod route;
 mod rules;

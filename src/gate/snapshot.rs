@@ -1,21 +1,22 @@
 //! One consistent world for one request: keys, accounts, routes, answers, generation.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use jiff::Timestamp;
 
-use super::access::{PermissionSet, Permissions, effective};
+use super::access::{PermissionSet, Permissions};
 use super::answer::Answers;
 use super::authenticate::standing;
 use super::identity::{Identity, Stripper};
 use super::pattern::KeyPattern;
 use super::policy::{Credentials, HttpAccepts, Unmatched};
+use super::prepared::{Prepared, value};
 use super::route::{RouteIndex, Routes};
 use super::tokens::{Profile, Tokens, profile_header};
 use super::verdict::Denial;
-use crate::keys::{Access, Digester, KeyDigest, KeyId, KeyIndex, KeyPrefix, KeyTable, Permission};
+use crate::keys::{Access, Digester, KeyDigest, KeyId, KeyIndex, KeyPrefix, KeyStatus, KeyTable};
 
 /// What a snapshot is made of.
 #[derive(Clone, Debug)]
@@ -57,9 +58,12 @@ impl Revocations {
     #[must_use]
     pub fn resolve(table: &KeyTable, ids: &HashSet<KeyId>, digests: &[KeyDigest]) -> Self {
         let by_digest = digests.iter().filter_map(|digest| table.find(digest)).map(|(at, _)| at);
-        let named = |record: &KeyId| !ids.is_empty() && ids.contains(record);
-        let by_id = table.keys().filter(|(_, record)| named(&record.id)).map(|(at, _)| at);
-        Self { keys: by_digest.chain(by_id).collect() }
+        let by_id = ids.iter().filter_map(|id| table.find_id(id)).map(|(at, _)| at);
+        // Of a record that says so itself nothing has to be said.
+        let silent = |at: &KeyIndex| {
+            table.record(*at).is_some_and(|key| matches!(key.status(), KeyStatus::Active { .. }))
+        };
+        Self { keys: by_digest.chain(by_id).filter(silent).collect() }
     }
 
     /// Whether a key is one of them.
@@ -88,8 +92,7 @@ pub struct Snapshot {
     revocations: Revocations,
     stripper: Arc<Stripper>,
     needs: Vec<Needs>,
-    sets: Vec<PermissionSet>,
-    prepared: Vec<Prepared>,
+    prepared: Prepared,
 }
 
 /// The permissions of a route, by number.
@@ -97,14 +100,6 @@ pub struct Snapshot {
 struct Needs {
     all: Vec<usize>,
     any: Vec<usize>,
-}
-
-/// What is prepared of a key: its header values and its permissions.
-#[derive(Debug)]
-struct Prepared {
-    account: HeaderValue,
-    key: HeaderValue,
-    set: usize,
 }
 
 impl Snapshot {
@@ -120,8 +115,8 @@ impl Snapshot {
             any: route.any_permission.iter().map(|name| known.number(name)).collect(),
         });
         let needs = needs.collect();
-        let (sets, prepared) = prepare(&parts.table, &known);
-        Self { parts, revocations, stripper, needs, sets, prepared }
+        let prepared = Prepared::new(&parts.table, &known);
+        Self { parts, revocations, stripper, needs, prepared }
     }
 
     /// The same world with more keys revoked.
@@ -206,6 +201,11 @@ impl Snapshot {
         self.revocations.contains(key)
     }
 
+    /// Every key that is revoked although its record may not say so.
+    pub fn revoked(&self) -> impl Iterator<Item = KeyIndex> {
+        self.revocations.keys.iter().copied()
+    }
+
     /// Whether it revokes keys that another snapshot of the same table does not.
     #[must_use]
     pub fn revokes_more_than(&self, other: &Self) -> bool {
@@ -229,7 +229,7 @@ impl Snapshot {
     /// The effective permissions of a key.
     #[must_use]
     pub fn permissions(&self, key: KeyIndex) -> Option<&PermissionSet> {
-        self.prepared.get(key.position()).and_then(|prepared| self.sets.get(prepared.set))
+        self.prepared.set(&self.parts.table, key)
     }
 
     /// The identity headers of a key, prepared at load.
@@ -239,16 +239,15 @@ impl Snapshot {
         profile: Option<&Profile>,
     ) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
         let names = &self.parts.identity;
-        let prepared = self.prepared.get(key.position());
         let record = self.parts.table.record(key);
-        let access = record.map(|record| record.access.unwrap_or(self.parts.default_access));
+        let access = record.map(|record| record.access().unwrap_or(self.parts.default_access));
         let said = |id: Option<&str>| id.map(profile_header);
         let values = [
-            (&names.account, prepared.map(|prepared| prepared.account.clone())),
-            (&names.key, prepared.map(|prepared| prepared.key.clone())),
+            (&names.account, self.prepared.account(&self.parts.table, key).cloned()),
+            (&names.key, record.map(|record| value(&record.id()))),
             (&names.permissions, self.permissions(key).map(|set| set.header().clone())),
             (&names.access, access.map(|access| HeaderValue::from_static(access.as_str()))),
-            (&names.kind, record.map(|record| HeaderValue::from_static(record.kind.as_str()))),
+            (&names.kind, record.map(|record| HeaderValue::from_static(record.kind().as_str()))),
             (&names.profile, profile.map(|profile| profile_header(profile.id()))),
             (&names.profile_custom_id, said(profile.and_then(|p| p.custom_id.as_deref()))),
             (&names.profile_email, said(profile.and_then(|p| p.email.as_deref()))),
@@ -268,46 +267,9 @@ impl Snapshot {
     ) -> Result<(), Denial> {
         let (index, record) = self.parts.table.find(digest).ok_or(Denial::UnknownKey)?;
         let account = self.parts.table.account(index).ok_or(Denial::UnknownKey)?;
-        if record.id != *id {
+        if record.id_text() != id.as_str() {
             return Err(Denial::UnknownKey);
         }
         standing(index, record, account, self, now)
     }
-}
-
-/// Keys with the same permissions share one compiled set.
-fn prepare(table: &KeyTable, known: &Permissions) -> (Vec<PermissionSet>, Vec<Prepared>) {
-    let mut sets = Vec::new();
-    let mut numbers: HashMap<Option<Vec<Permission>>, usize> = HashMap::new();
-    let mut accounts: HashMap<&str, (HeaderValue, usize)> = HashMap::new();
-    let mut number = |list: Option<Vec<Permission>>, sets: &mut Vec<PermissionSet>| {
-        *numbers.entry(list).or_insert_with_key(|list| {
-            sets.push(PermissionSet::compile(list.clone(), known));
-            sets.len() - 1
-        })
-    };
-    for account in table.accounts() {
-        let set = number(effective(None, account.permissions.as_deref()), &mut sets);
-        accounts.insert(account.id.as_str(), (value(account.id.as_str()), set));
-    }
-    let prepared = table.keys().map(|(index, record)| {
-        let account = table.account(index);
-        let known = account.and_then(|account| accounts.get(account.id.as_str()));
-        let set = match (&record.permissions, known) {
-            (None, Some((_, set))) => *set,
-            (list, _) => {
-                let limit = account.and_then(|account| account.permissions.as_deref());
-                number(effective(list.as_deref(), limit), &mut sets)
-            }
-        };
-        let account = known.map_or_else(|| value(record.account.as_str()), |(v, _)| v.clone());
-        Prepared { account, key: value(record.id.as_str()), set }
-    });
-    let prepared = prepared.collect();
-    (sets, prepared)
-}
-
-/// Names are visible ASCII, so this never falls back.
-fn value(name: &str) -> HeaderValue {
-    HeaderValue::from_str(name).unwrap_or_else(|_| HeaderValue::from_static(""))
 }

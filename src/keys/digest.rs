@@ -165,21 +165,40 @@ impl Digester {
     }
 }
 
+/// The value of each hexadecimal digit, more than that for all other bytes.
+const DIGITS: [u8; 256] = {
+    let mut digits = [u8::MAX; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        digits[byte] = match byte as u8 {
+            digit @ b'0'..=b'9' => digit - b'0',
+            digit @ b'a'..=b'f' => digit - b'a' + 10,
+            digit @ b'A'..=b'F' => digit - b'A' + 10,
+            _ => u8::MAX,
+        };
+        byte += 1;
+    }
+    digits
+};
+
 fn decode_hex(hex: &str) -> Result<[u8; 32], DigestError> {
+    let mut bytes = [0; 32];
+    let mut wrong = hex.len() != 64;
+    let digit = |byte: u8| DIGITS.get(usize::from(byte)).copied().unwrap_or(u8::MAX);
+    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
+        if let [high, low] = pair {
+            let (high, low) = (digit(*high), digit(*low));
+            wrong |= (high | low) > 15;
+            *byte = high << 4 | (low & 15);
+        }
+    }
+    if !wrong {
+        return Ok(bytes);
+    }
     if let Some(found) = hex.chars().find(|c| !c.is_ascii_hexdigit()) {
         return Err(DigestError::Hex { found });
     }
-    let mut bytes = [0; 32];
-    if hex.len() != 64 {
-        return Err(DigestError::Length { found: hex.len() });
-    }
-    let nibble = |c: u8| (c as char).to_digit(16).and_then(|d| u8::try_from(d).ok()).unwrap_or(0);
-    for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
-        if let [high, low] = pair {
-            *byte = nibble(*high) << 4 | nibble(*low);
-        }
-    }
-    Ok(bytes)
+    Err(DigestError::Length { found: hex.len() })
 }
 
 #[cfg(test)]

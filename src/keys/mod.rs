@@ -2,12 +2,17 @@
 //!
 //! Must not know hyper, tokio or the network. Files are read and written in `file` and `edit` only.
 
+mod block;
 mod digest;
+mod draft;
 pub mod edit;
 pub mod file;
 pub mod import;
+mod key;
+mod load;
 mod record;
 mod salt;
+mod sheet;
 mod table;
 mod token;
 mod ulid;
@@ -15,11 +20,15 @@ mod ulid;
 pub use digest::{DigestError, Digester, KeyDigest};
 pub use edit::Edit;
 pub use file::KeyFile;
+pub use key::Key;
+pub use load::KeyStore;
+pub use load::Loaded;
 pub use record::{
     Access, Account, AccountId, AttributeRules, EventRules, KeyId, KeyRecord, KeyStatus, Kind,
     Name, NameError, Origin, Permission, SimpleAuth,
 };
 pub use salt::new_salt;
-pub use table::{KeyIndex, KeyTable, KeyTableBuilder, TableError};
+pub use sheet::Sheet;
+pub use table::{KeyIndex, KeyTable, KeyTableBuilder, Lists, TableError};
 pub use token::{ApiKey, KeyPrefix, MintedKey, hint};
 pub use ulid::new_key_id;

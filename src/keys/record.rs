@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 
+use bytes::Bytes;
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use jiff::Timestamp;
@@ -12,8 +12,10 @@ use thiserror::Error;
 use super::digest::KeyDigest;
 
 /// A name that can stand in a header: 1 to 256 visible ASCII characters without spaces or commas.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Name(Arc<str>);
+///
+/// Often a part of a longer text that many names share, so that to clone one allocates nothing.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Name(Bytes);
 
 /// Why a text is no [`Name`].
 #[derive(Debug, Error, PartialEq, Eq)]
@@ -35,28 +37,64 @@ impl Name {
     /// # Errors
     /// When it could not stand in a header, or not in a list of names.
     pub fn new(text: &str) -> Result<Self, NameError> {
+        Self::check(text).map(|()| Self(Bytes::copy_from_slice(text.as_bytes())))
+    }
+
+    /// Checks a text that stays where it is.
+    ///
+    /// # Errors
+    /// As [`Name::new`].
+    pub fn check(text: &str) -> Result<(), NameError> {
         if text.is_empty() {
             return Err(NameError::Empty);
         }
-        if text.len() > 256 {
+        if text.len() > Self::LONGEST {
             return Err(NameError::Long);
         }
-        match text.chars().find(|c| !c.is_ascii_graphic() || *c == ',') {
-            Some(c) => Err(NameError::Character(c)),
-            None => Ok(Self(text.into())),
+        if text.bytes().all(|byte| byte.is_ascii_graphic() && byte != b',') {
+            return Ok(());
         }
+        let wrong = text.chars().find(|c| !c.is_ascii_graphic() || *c == ',');
+        wrong.map_or(Ok(()), |c| Err(NameError::Character(c)))
+    }
+
+    /// How many bytes one has at most.
+    pub const LONGEST: usize = 256;
+
+    /// A part of a text, every name in which was checked before.
+    pub(super) const fn shared(checked: Bytes) -> Self {
+        Self(checked)
     }
 
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        // It was checked, so this is always the text.
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+
+    /// Its bytes, shared.
+    #[must_use]
+    pub fn bytes(&self) -> Bytes {
+        self.0.clone()
+    }
+}
+
+impl std::borrow::Borrow<[u8]> for Name {
+    fn borrow(&self) -> &[u8] {
         &self.0
+    }
+}
+
+impl fmt::Debug for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Name({:?})", self.as_str())
     }
 }
 
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(self.as_str())
     }
 }
 
@@ -76,11 +114,25 @@ impl Permission {
     /// # Errors
     /// When it is no [`Name`], or has a `*` before its end.
     pub fn new(text: &str) -> Result<Self, NameError> {
-        let name = Name::new(text)?;
+        Self::check(text)?;
+        Name::new(text).map(Self)
+    }
+
+    /// Checks a text that stays where it is.
+    ///
+    /// # Errors
+    /// As [`Permission::new`].
+    pub fn check(text: &str) -> Result<(), NameError> {
+        Name::check(text)?;
         match text.find('*') {
             Some(at) if at + 1 < text.len() => Err(NameError::Character('*')),
-            _ => Ok(Self(name)),
+            _ => Ok(()),
         }
+    }
+
+    /// One that was checked before.
+    pub(super) const fn shared(checked: Name) -> Self {
+        Self(checked)
     }
 
     /// The text, with its `*`.

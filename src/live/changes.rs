@@ -1,11 +1,9 @@
 //! What a reload changed, for the log: the public ids of keys that came, went, or are different.
 
-use std::collections::HashMap;
-
 use crate::gate::Snapshot;
+use crate::keys::Key;
 use crate::keys::KeyId;
 use crate::keys::KeyIndex;
-use crate::keys::KeyRecord;
 use crate::keys::KeyStatus;
 
 /// How many ids of each kind a log line names.
@@ -30,19 +28,27 @@ struct Named {
 impl Changes {
     pub(super) fn between(old: &Snapshot, new: &Snapshot) -> Self {
         let mut changes = Self::default();
-        let mut before: HashMap<&KeyId, (KeyIndex, &KeyRecord)> =
-            old.table().keys().map(|(index, record)| (&record.id, (index, record))).collect();
-        for (index, record) in new.table().keys() {
-            match before.remove(&record.id) {
-                None => changes.added.add(&record.id),
-                Some((at, was)) if !dead(old, at, was) && dead(new, index, record) => {
-                    changes.revoked.add(&record.id);
+        let (before, after) = (old.table(), new.table());
+        for (at, key) in after.keys_beyond(before) {
+            match before.find_id(&key.id()) {
+                None => changes.added.add(&key),
+                Some((then, was)) if !dead(old, then, was) && dead(new, at, key) => {
+                    changes.revoked.add(&key);
                 }
-                Some((_, was)) if !same(was, record) => changes.altered.add(&record.id),
+                Some((_, was)) if !was.says_the_same(&key) => changes.altered.add(&key),
                 Some(_) => {}
             }
         }
-        before.into_keys().for_each(|id| changes.removed.add(id));
+        // Of the very same records, only revocations from elsewhere tell two worlds apart.
+        for key in new.revoked().filter_map(|at| after.record(at)) {
+            let was = before.find_id(&key.id()).filter(|(_, was)| was.is(&key));
+            if was.is_some_and(|(then, was)| !dead(old, then, was)) {
+                changes.revoked.add(&key);
+            }
+        }
+        let gone = before.keys_beyond(after).map(|(_, key)| key);
+        let gone = gone.filter(|key| after.find_id(&key.id()).is_none());
+        gone.for_each(|key| changes.removed.add(&key));
         changes
     }
 
@@ -64,10 +70,10 @@ impl Changes {
 }
 
 impl Named {
-    fn add(&mut self, id: &KeyId) {
+    fn add(&mut self, key: &Key<'_>) {
         self.count += 1;
         if self.ids.len() < MOST_NAMED {
-            self.ids.push(id.clone());
+            self.ids.push(key.id());
         }
     }
 
@@ -81,22 +87,6 @@ impl Named {
     }
 }
 
-fn dead(snapshot: &Snapshot, index: KeyIndex, record: &KeyRecord) -> bool {
-    matches!(record.status, KeyStatus::Revoked { .. }) || snapshot.is_revoked(index)
-}
-
-/// Whether two records of one id say the same, wherever they stand.
-fn same(a: &KeyRecord, b: &KeyRecord) -> bool {
-    a.account == b.account
-        && a.name == b.name
-        && a.digest.matches(&b.digest)
-        && a.access == b.access
-        && a.kind == b.kind
-        && a.permissions == b.permissions
-        && a.ips == b.ips
-        && a.events == b.events
-        && a.attributes == b.attributes
-        && a.basic == b.basic
-        && a.simple_auth == b.simple_auth
-        && a.status == b.status
+fn dead(snapshot: &Snapshot, at: KeyIndex, key: Key<'_>) -> bool {
+    matches!(key.status(), KeyStatus::Revoked { .. }) || snapshot.is_revoked(at)
 }

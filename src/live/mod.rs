@@ -158,8 +158,8 @@ impl Live {
             draining: report.draining,
             generation: world.generation(),
             digest: world.digest().to_owned(),
-            keys: world.snapshot().table().keys().len(),
-            accounts: world.snapshot().table().accounts().len(),
+            keys: world.snapshot().table().len(),
+            accounts: world.snapshot().table().accounts_len(),
             loaded_at: report.loaded_at.map(|at| at.to_string()),
             error: report.error.clone(),
         }

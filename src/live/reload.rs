@@ -5,13 +5,15 @@ use std::path::PathBuf;
 
 use super::Live;
 use super::changes::Changes;
-use super::fingerprint::{self, Fingerprint};
+use super::fingerprint::Fingerprint;
 use super::world::World;
 use crate::clock;
 use crate::config;
 use crate::config::Config;
 use crate::config::Keyring;
 use crate::config::Revoked;
+use crate::keys::KeyStore;
+use crate::keys::KeyTable;
 use crate::observe::Metrics;
 use crate::source::Problems;
 
@@ -31,8 +33,11 @@ pub struct Reloader {
     config: Config,
     revocations: Revoked,
     watched: Vec<PathBuf>,
+    /// As it was when it was last loaded.
     fingerprint: Fingerprint,
-    contents: [u8; 32],
+    /// As it was when it was last looked at.
+    seen: Fingerprint,
+    store: KeyStore,
 }
 
 /// What one pass over the files found.
@@ -42,7 +47,6 @@ struct Pass {
     problems: Problems,
     watched: Vec<PathBuf>,
     fingerprint: Fingerprint,
-    contents: [u8; 32],
 }
 
 impl Reloader {
@@ -51,13 +55,15 @@ impl Reloader {
     /// # Errors
     /// Every problem of every file.
     pub fn first(files: Files, metrics: &Metrics) -> Result<(Self, World, Problems), Problems> {
-        let pass = Pass::over(&files, None, None, &[]);
-        let Pass { config, keyring, problems, watched, fingerprint, contents } = pass;
+        let mut store = KeyStore::default();
+        let pass = Pass::over(&files, None, (&[], &Fingerprint::default()), &mut store);
+        let Pass { config, keyring, problems, watched, fingerprint } = pass;
         let (Some(config), Some(keyring)) = (config, keyring) else { return Err(problems) };
         let (Some(keys), false) = (keyring.keys, problems.fatal()) else { return Err(problems) };
-        let world = World::new(&config, keys, &keyring.revoked, 1, metrics);
         let revocations = keyring.revocations;
-        let this = Self { files, config, revocations, watched, fingerprint, contents };
+        let world = World::new(&config, keys, &revocations, 1, metrics);
+        let seen = fingerprint.clone();
+        let this = Self { files, config, revocations, watched, fingerprint, seen, store };
         Ok((this, world, problems))
     }
 
@@ -75,42 +81,38 @@ impl Reloader {
 
     /// Whether any file differs from what was last loaded.
     pub(super) fn is_stale(&mut self) -> bool {
-        let fingerprint = Fingerprint::of(&self.watched);
-        if fingerprint == self.fingerprint {
-            return false;
-        }
-        // Touched, but perhaps not changed.
-        let contents = fingerprint::contents(&self.watched);
-        self.fingerprint = fingerprint;
-        contents != self.contents
+        self.seen = Fingerprint::of(&self.watched, &self.seen, clock::now());
+        !self.seen.has_contents_of(&self.fingerprint)
     }
 
     /// Loads again and swaps, or keeps what is in force.
     pub(super) fn reload(&mut self, live: &Live) {
-        let over = |known: &[PathBuf]| {
-            Pass::over(&self.files, Some(&self.config), Some(&self.revocations), known)
-        };
-        let mut pass = over(&self.watched);
-        if pass.watched != self.watched {
+        let old = live.world();
+        let Self { files, config, revocations, store, seen, watched, .. } = self;
+        let in_force = InForce { config, revocations, table: old.snapshot().table() };
+        let mut over =
+            |known: &[PathBuf]| Pass::over(files, Some(&in_force), (known, &*seen), store);
+        let mut pass = over(watched);
+        if pass.watched != *watched {
             // Nobody looked at a new file before it was read, so a change meanwhile would be
             // taken for what was read.
             pass = over(&pass.watched);
         }
-        let Pass { config, keyring, problems, watched, fingerprint, contents } = pass;
-        (self.watched, self.fingerprint, self.contents) = (watched, fingerprint, contents);
+        let Pass { config, keyring, problems, watched, fingerprint } = pass;
+        self.seen = fingerprint.clone();
+        (self.watched, self.fingerprint) = (watched, fingerprint);
         log(&problems);
         let Some(keyring) = keyring else { return self.keep(live, &problems, None) };
-        if !problems.fatal()
-            && let (Some(config), Some(keys)) = (config, keyring.keys)
-        {
-            let old = live.world();
-            let generation = old.generation() + 1;
-            let next = World::new(&config, keys, &keyring.revoked, generation, live.metrics());
+        let (Some(config), false) = (config, problems.fatal()) else {
+            let revoked = keyring.revoked();
             self.revocations = keyring.revocations;
-            return self.swap(live, next.reusing(&old), config);
-        }
+            return self.keep(live, &problems, Some(&revoked));
+        };
+        let Some(keys) = keyring.keys else { return self.keep(live, &problems, None) };
         self.revocations = keyring.revocations;
-        self.keep(live, &problems, Some(&keyring.revoked));
+        let generation = old.generation() + 1;
+        let next = World::new(&config, keys, &self.revocations, generation, live.metrics());
+        self.swap(live, next.reusing(&old), config);
     }
 
     fn swap(&mut self, live: &Live, next: World, config: Config) {
@@ -146,22 +148,32 @@ impl Reloader {
     }
 }
 
+/// What a new load is compared with.
+struct InForce<'f> {
+    config: &'f Config,
+    revocations: &'f Revoked,
+    table: &'f KeyTable,
+}
+
 impl Pass {
     /// Reads everything once. Where the configuration does not load, the key files of the one in
     /// force are read: somebody may have revoked a key.
     fn over(
         files: &Files,
-        in_force: Option<&Config>,
-        revocations: Option<&Revoked>,
-        known: &[PathBuf],
+        in_force: Option<&InForce<'_>>,
+        (known, seen): (&[PathBuf], &Fingerprint),
+        store: &mut KeyStore,
     ) -> Self {
         // Looked at first: a change while we read is seen at the next poll.
-        let before = (Fingerprint::of(known), fingerprint::contents(known));
+        let before = Fingerprint::of(known, seen, clock::now());
         let loaded = config::load(&files.config, &files.overrides, clock::now());
         // A file that does not load may have lost the names of the key files with the rest.
-        let known_good = loaded.config.as_ref().or(in_force).map(|config| &config.keys);
+        let known_good = loaded.config.as_ref().or(in_force.map(|it| it.config));
+        let known_good = known_good.map(|config| &config.keys);
         let keys = known_good.or(loaded.keys.as_ref());
-        let mut keyring = keys.map(|keys| config::load_keys(keys, revocations));
+        let revocations = in_force.map(|it| it.revocations);
+        let table = in_force.map(|it| it.table);
+        let mut keyring = keys.map(|keys| config::load_keys_again(keys, revocations, store, table));
         let mut problems = loaded.problems;
         let mut watched = loaded.files;
         if let Some(keyring) = &mut keyring {
@@ -170,11 +182,11 @@ impl Pass {
         }
         watched.sort();
         watched.dedup();
-        let (fingerprint, contents) = match watched == known {
+        let fingerprint = match watched == known {
             true => before,
-            false => (Fingerprint::of(&watched), fingerprint::contents(&watched)),
+            false => Fingerprint::of(&watched, &before, clock::now()),
         };
-        Self { config: loaded.config, keyring, problems, watched, fingerprint, contents }
+        Self { config: loaded.config, keyring, problems, watched, fingerprint }
     }
 }
 

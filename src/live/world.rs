@@ -200,7 +200,7 @@ impl World {
         let table = self.snapshot.table();
         for (index, record) in table.keys() {
             let disabled = table.account(index).is_some_and(|account| account.disabled);
-            let state = match record.status {
+            let state = match record.status() {
                 KeyStatus::Revoked { .. } => &mut counts.revoked,
                 KeyStatus::Active { .. } if self.snapshot.is_revoked(index) => &mut counts.revoked,
                 KeyStatus::Active { until: Some(until) } if now >= until => &mut counts.expired,

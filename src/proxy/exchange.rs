@@ -128,6 +128,7 @@ impl Exchange {
     pub(super) fn settle(&mut self, fate: Fate) {
         let world = Rc::clone(&self.world);
         let record = self.key.and_then(|key| world.snapshot().table().record(key));
+        let id = record.map(|record| record.id());
         let rule = self.route.and_then(|route| world.snapshot().routes().get(route));
         let about = About {
             method: self.method.as_str(),
@@ -137,8 +138,8 @@ impl Exchange {
             transport: self.transport,
             version: version(self.version),
             generation: world.generation(),
-            key: record.map(|record| &record.id),
-            account: record.map(|record| &record.account),
+            key: id.as_ref(),
+            account: record.map(|record| record.account()),
             place: rule.map(|rule| &rule.place),
         };
         let route = match (self.endpoint, self.route) {

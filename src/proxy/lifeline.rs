@@ -111,9 +111,9 @@ impl Owner {
             let record = world.snapshot().table().record(*key);
             let record = record.ok_or(Denial::UnknownKey)?;
             if Arc::ptr_eq(world, current) {
-                return check(current.snapshot(), &record.id, &record.digest, now);
+                return check(current.snapshot(), &record.id(), record.digest(), now);
             }
-            *self = Self::Named(record.id.clone(), record.digest.clone());
+            *self = Self::Named(record.id(), record.digest().clone());
         }
         match self {
             Self::Nobody => Ok(()),

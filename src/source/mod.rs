@@ -6,6 +6,7 @@
 //! network.
 
 mod getters;
+mod mark;
 mod mask;
 mod nearest;
 mod problem;
@@ -16,6 +17,7 @@ mod syntax;
 mod text;
 mod value;
 
+pub use mark::Mark;
 pub use nearest::nearest;
 pub use problem::{Problem, Problems};
 pub use section::Section;

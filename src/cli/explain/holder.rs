@@ -6,14 +6,14 @@ use super::words::Note;
 use super::words::listed;
 use crate::config::Place;
 use crate::gate::Denial;
-use crate::keys::KeyRecord;
+use crate::keys::Key;
 use crate::keys::KeyStatus;
 
 pub(super) fn key(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     let Some(record) = matter.record() else { return unknown(matter, denial) };
-    let id = &record.id;
+    let id = record.id();
     let note = |detail: String, fields: &[&str]| Note::new(detail, matter.key_place(fields));
-    match (denial, record.status) {
+    match (denial, record.status()) {
         (Some(Denial::RevokedKey), KeyStatus::Revoked { at: Some(at) }) => {
             note(format!("key `{id}` was revoked at {at}"), &["revoked"])
         }
@@ -65,14 +65,14 @@ fn unknown(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
 }
 
 /// The line of the revocations file that names a key.
-fn revocation(matter: &Matter<'_>, record: &KeyRecord) -> Option<Place> {
+fn revocation(matter: &Matter<'_>, record: Key<'_>) -> Option<Place> {
     let path = matter.policy.config.keys.revocations.as_ref()?;
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let digester = matter.snapshot().digester();
     let names = |line: &str| {
         let entry = line.split('#').next().unwrap_or_default().trim();
-        let digest = || digester.parse(entry).is_ok_and(|digest| digest.matches(&record.digest));
-        entry == record.id.as_str() || digest()
+        let digest = || digester.parse(entry).is_ok_and(|digest| digest.matches(record.digest()));
+        entry == record.id_text() || digest()
     };
     let line = text.lines().position(names).map(|at| at + 1);
     Some(Place { file: path.to_string_lossy().into(), line })
@@ -81,14 +81,14 @@ fn revocation(matter: &Matter<'_>, record: &KeyRecord) -> Option<Place> {
 pub(super) fn account_status(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     let Some(account) = matter.account() else { return Note::default() };
     let state = if denial.is_some() { "is disabled" } else { "is enabled" };
-    let place = matter.sites.account(account, &["disabled"]);
+    let place = matter.account_place(&["disabled"]);
     Note::new(format!("account `{}` {state}", account.id), place)
 }
 
 pub(super) fn address(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     let Some(record) = matter.record() else { return Note::default() };
     let client = matter.asked.intake.client;
-    let networks = listed(record.ips.iter().map(ToString::to_string));
+    let networks = listed(record.ips().iter().map(ToString::to_string));
     let detail = match denial {
         None => format!("`{client}` is in {networks}"),
         Some(_) => format!("the key may be used from {networks}; this comes from `{client}`"),

@@ -1,10 +1,13 @@
 //! Files → the world that would be in force, and the texts that it came from.
 
+use std::cell::OnceCell;
+
 use jiff::Timestamp;
 
 use super::Args;
 use super::Stop;
 use crate::config;
+use crate::config::Texts;
 use crate::gate::Snapshot;
 use crate::keys::ApiKey;
 use crate::keys::KeyId;
@@ -22,7 +25,8 @@ pub(super) struct Policy {
     pub(super) world: World,
     pub(super) config: config::Config,
     pub(super) source: Source,
-    pub(super) key_files: Vec<Source>,
+    texts: Texts,
+    key_files: Vec<OnceCell<Option<Source>>>,
 }
 
 /// No id that is given to a key is longer, and many keys are.
@@ -41,8 +45,10 @@ impl Policy {
         match (loaded.config, loaded.source, keyring) {
             (Some(config), Some(source), Some(keyring)) if !problems.fatal() => {
                 let Some(keys) = keyring.keys else { return Err(problems) };
-                let world = World::new(&config, keys, &keyring.revoked, 1, &Metrics::new());
-                Ok(Self { world, config, source, key_files: keyring.sources })
+                let world = World::new(&config, keys, &keyring.revocations, 1, &Metrics::new());
+                let texts = keyring.sources;
+                let key_files = (0..texts.len()).map(|_| OnceCell::new()).collect();
+                Ok(Self { world, config, source, texts, key_files })
             }
             _ => Err(problems),
         }
@@ -50,6 +56,16 @@ impl Policy {
 
     pub(super) const fn snapshot(&self) -> &Snapshot {
         self.world.snapshot()
+    }
+
+    /// The text of a key file, which is read when something of it is wanted.
+    pub(super) fn key_file(&self, file: usize) -> Option<&Source> {
+        self.key_files.get(file)?.get_or_init(|| self.texts.read(file)).as_ref()
+    }
+
+    /// How many key files there are.
+    pub(super) const fn key_files(&self) -> usize {
+        self.texts.len()
     }
 
     /// The key of an id.
@@ -66,7 +82,7 @@ impl Policy {
                         never taken as arguments";
             return Err(Stop::Misused(problem.help(help).into()));
         }
-        let near = nearest(id.as_str(), table.keys().map(|(_, record)| record.id.as_str()));
+        let near = nearest(id.as_str(), table.keys().map(|(_, record)| record.id_text()));
         let problem = Problem::new(format!("there is no key `{id}`")).help(match near {
             Some(near) => format!("did you mean `{near}`? `keygate keys list` shows all"),
             None => "`keygate keys list` shows all".to_owned(),

@@ -93,7 +93,7 @@ pub(super) fn events(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     let (Some((_, route)), Some(record)) = (matter.route(), matter.record()) else {
         return Note::default();
     };
-    let rules = &record.events;
+    let rules = record.events();
     let fixed = route.body.events.iter().map(|event| &**event);
     let sent = matter.ruling.found.iter().flat_map(|found| &found.events).map(|event| &**event);
     let among = |list: &[Box<str>], event: &str| list.iter().any(|listed| **listed == *event);
@@ -120,7 +120,7 @@ pub(super) fn attributes(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
         return Note::default();
     };
     let place = matter.route_place(&["attributes_from", "tags_from"]);
-    let rules = record.attributes.as_deref();
+    let rules = record.attributes();
     // Of many, those are shown that are in the way.
     let shown = |names: &[Cow<'_, str>], may: Option<&[Box<str>]>| {
         let barred = |name: &&Cow<'_, str>| {

@@ -8,23 +8,22 @@ use crate::config::Place;
 use crate::config::Places;
 use crate::gate::Endpoint;
 use crate::gate::RouteIndex;
-use crate::keys::Account;
-use crate::keys::KeyRecord;
+use crate::keys::Key;
 use crate::keys::Origin;
-use crate::source::Source;
 
 /// All places; a key file is read again only when something of it is wanted.
 pub(super) struct Sites<'p> {
     name: Arc<str>,
     config: Places<'p>,
-    key_files: Vec<(&'p Source, OnceCell<Places<'p>>)>,
+    policy: &'p Policy,
+    key_files: Vec<OnceCell<Places<'p>>>,
 }
 
 impl<'p> Sites<'p> {
     pub(super) fn of(policy: &'p Policy) -> Self {
-        let key_files = policy.key_files.iter().map(|source| (source, OnceCell::new()));
+        let key_files = (0..policy.key_files()).map(|_| OnceCell::new()).collect();
         let (name, config) = (Arc::clone(&policy.source.name), Places::of(&policy.source));
-        Self { name, config, key_files: key_files.collect() }
+        Self { name, config, policy, key_files }
     }
 
     /// What the configuration says of something, or where it would: the field, else its section,
@@ -59,17 +58,18 @@ impl<'p> Sites<'p> {
     }
 
     /// The first of a key's fields that is there, or its header.
-    pub(super) fn key(&self, record: &KeyRecord, fields: &[&str]) -> Option<Place> {
-        self.record("key", &record.origin, fields)
+    pub(super) fn key(&self, record: Key<'_>, fields: &[&str]) -> Option<Place> {
+        self.record("key", &record.origin(), fields)
     }
 
     /// The first of an account's fields that is there, or its header.
-    pub(super) fn account(&self, account: &Account, fields: &[&str]) -> Option<Place> {
-        self.record("account", &account.origin, fields)
+    pub(super) fn account(&self, origin: &Origin, fields: &[&str]) -> Option<Place> {
+        self.record("account", origin, fields)
     }
 
     fn record(&self, list: &str, origin: &Origin, fields: &[&str]) -> Option<Place> {
-        let (source, places) = self.key_files.get(origin.file)?;
+        let places = self.key_files.get(origin.file)?;
+        let source = self.policy.key_file(origin.file)?;
         let places = places.get_or_init(|| Places::of(source));
         let number = places.number(list, &origin.span)?.to_string();
         let field = |name: &&str| places.field(&[list, &number, name]);

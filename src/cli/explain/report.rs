@@ -82,11 +82,13 @@ impl Report {
                 name: route.path.to_string(),
                 place: matter.route_place(&[]),
             }),
-            key: record
-                .map(|record| Named { name: record.id.to_string(), place: sites.key(record, &[]) }),
+            key: record.map(|record| Named {
+                name: record.id().to_string(),
+                place: sites.key(record, &[]),
+            }),
             account: account.map(|account| Named {
                 name: account.id.to_string(),
-                place: sites.account(account, &[]),
+                place: matter.account_place(&[]),
             }),
             checks: checks.collect(),
             answer: refused.map(|denial| Answer::of(denial, &matter)),

@@ -66,7 +66,7 @@ pub(super) fn browser(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
 
 pub(super) fn account_from(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     let at = matter.route().and_then(|(_, route)| route.account_from);
-    let own = matter.record().map(|record| record.account.as_str()).unwrap_or_default();
+    let own = matter.record().map(|record| record.account().as_str()).unwrap_or_default();
     let detail = compared(matter, at, "account", denial, &format!("the key's is {}", named(own)));
     Note::new(detail, matter.route_place(&["account_from"])).also(matter.key_place(&["account"]))
 }
@@ -100,7 +100,7 @@ fn compared(
 pub(super) fn kind(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     let wanted = matter.route().and_then(|(_, route)| route.kind);
     let Some(record) = matter.record() else { return Note::default() };
-    let own = record.kind.as_str();
+    let own = record.kind().as_str();
     let detail = match (wanted, denial) {
         (Some(_), None) => format!("the route asks for a {own} key, and the key is one"),
         (Some(wanted), Some(_)) => {
@@ -116,7 +116,7 @@ pub(super) fn kind(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
 pub(super) fn access(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     let Some(record) = matter.record() else { return Note::default() };
     let method = &matter.asked.parts.method;
-    let access = record.access.unwrap_or(matter.policy.config.keys.default_access);
+    let access = record.access().unwrap_or(matter.policy.config.keys.default_access);
     let detail = match (access, denial) {
         (Access::Write, _) => "the key may use every method".to_owned(),
         (Access::Read, None) => format!("the key may read, and `{method}` reads"),
@@ -124,7 +124,7 @@ pub(super) fn access(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     };
     let default = || matter.sites.config(&["keys", "default_access"]);
     let own = matter.key_place(&["access"]);
-    let place = if record.access.is_some() { own } else { default().or(own) };
+    let place = if record.access().is_some() { own } else { default().or(own) };
     Note::new(detail, place)
 }
 
@@ -147,8 +147,8 @@ pub(super) fn permissions(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
 /// Where the key's permissions stand: in its record, or in its account's.
 pub(super) fn holding(matter: &Matter<'_>) -> Option<crate::config::Place> {
     let record = matter.record()?;
-    match (&record.permissions, matter.account()) {
-        (None, Some(account)) => matter.sites.account(account, &["permissions"]),
+    match (record.permissions(), matter.account()) {
+        (None, Some(_)) => matter.account_place(&["permissions"]),
         _ => matter.key_place(&["permissions"]),
     }
 }

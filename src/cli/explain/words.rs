@@ -15,7 +15,7 @@ use crate::gate::Route;
 use crate::gate::RouteIndex;
 use crate::gate::Snapshot;
 use crate::keys::Account;
-use crate::keys::KeyRecord;
+use crate::keys::Key;
 
 /// How far a check came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,7 +82,7 @@ impl<'m> Matter<'m> {
         Some((index, self.snapshot().routes().get(index)?))
     }
 
-    pub(super) fn record(&self) -> Option<&'m KeyRecord> {
+    pub(super) fn record(&self) -> Option<Key<'m>> {
         self.snapshot().table().record(self.ruling.key?)
     }
 
@@ -98,6 +98,13 @@ impl<'m> Matter<'m> {
     /// The place of the first of the key's fields that is there, or of the key.
     pub(super) fn key_place(&self, fields: &[&str]) -> Option<Place> {
         self.sites.key(self.record()?, fields)
+    }
+
+    /// The place of the first of the account's fields that is there, or of the account.
+    pub(super) fn account_place(&self, fields: &[&str]) -> Option<Place> {
+        let table = self.snapshot().table();
+        let position = table.account_position(self.ruling.key?)?;
+        self.sites.account(&table.account_origin(position), fields)
     }
 
     /// Where the path is said that is ours to answer.
@@ -179,7 +186,7 @@ impl<'m> Matter<'m> {
                 let place = self.sites.rule("credentials", "anonymous");
                 Note::new("a request without a credential that counts is let in here", place)
             }
-            Check::Address if self.record().is_some_and(|record| record.ips.is_empty()) => {
+            Check::Address if self.record().is_some_and(|record| record.ips().is_empty()) => {
                 Note::new("the key may be used from anywhere", None)
             }
             Check::Route if self.ruling.endpoint.is_none() => {

@@ -25,7 +25,7 @@ const ACME: &str = "[[account]]\nid = \"acme\"\n";
 
 fn ids(keyring: &Keyring) -> Vec<String> {
     let table = &keyring.keys.as_ref().expect("a table").table;
-    table.keys().map(|(_, key)| key.id.to_string()).collect()
+    table.keys().map(|(_, key)| key.id().to_string()).collect()
 }
 
 fn told(keyring: &Keyring, stage: &Path) -> String {
@@ -95,7 +95,8 @@ fn what_is_revoked_is_told_although_the_rest_does_not_load() {
     write(&stage.path().join("bad.toml"), "[[key]\n");
     let keyring = load_keys(&keys, None);
     assert!(keyring.keys.is_none());
-    let mut ids: Vec<_> = keyring.revoked.ids.iter().map(KeyId::as_str).collect();
+    let revoked = keyring.revoked();
+    let mut ids: Vec<_> = revoked.ids.iter().map(KeyId::as_str).collect();
     ids.sort_unstable();
     assert_eq!(ids, ["key_listed", "key_marked"]);
 }

@@ -11,7 +11,7 @@ use super::super::verdict::Denial;
 use super::claims;
 use super::profile::Profile;
 use crate::keys::ApiKey;
-use crate::keys::KeyRecord;
+use crate::keys::Key;
 use crate::keys::Kind;
 
 /// What the body of a login says. Never printed, wiped when it is dropped.
@@ -49,8 +49,8 @@ impl Login {
     }
 
     /// For whom a token may be minted of a key that is in force.
-    pub(super) fn enter(self, record: &KeyRecord) -> Result<Option<Profile>, Denial> {
-        match (self.simple, record.kind) {
+    pub(super) fn enter(self, record: Key<'_>) -> Result<Option<Profile>, Denial> {
+        match (self.simple, record.kind()) {
             (None, Kind::Workspace) => Ok(None),
             (Some(simple), Kind::Profile) => simple.enter(record).map(Some),
             (None, Kind::Profile) | (Some(_), Kind::Workspace) => Err(Denial::KindNotAllowed),
@@ -60,8 +60,8 @@ impl Login {
 
 impl Simple {
     /// A salt that nobody asks for does not count.
-    fn enter(self, record: &KeyRecord) -> Result<Profile, Denial> {
-        let rules = record.simple_auth.as_ref().ok_or(Denial::SimpleAuthRefused)?;
+    fn enter(self, record: Key<'_>) -> Result<Profile, Denial> {
+        let rules = record.simple_auth().ok_or(Denial::SimpleAuthRefused)?;
         let given = self.salt.as_ref();
         let fits = rules
             .salt

@@ -23,8 +23,8 @@ use jiff::Timestamp;
 use super::path::CanonicalPath;
 use super::snapshot::Snapshot;
 use super::verdict::Denial;
+use crate::keys::Key;
 use crate::keys::KeyIndex;
-use crate::keys::KeyRecord;
 use crate::keys::Kind;
 
 use self::claims::Claims;
@@ -144,22 +144,22 @@ impl Tokens {
     /// `None` where the login is too long ago.
     fn mint(
         &self,
-        record: &KeyRecord,
+        record: Key<'_>,
         profile: Option<Profile>,
         login: i64,
         now: Timestamp,
         nonce: [u8; 16],
     ) -> Option<Box<str>> {
         let end = now.checked_add(self.lifetime).ok()?.as_second().min(self.end_of_login(login));
-        let subject = profile.as_ref().map_or(record.account.as_str(), Profile::id);
+        let subject = profile.as_ref().map_or(record.account().as_str(), Profile::id);
         let claims = Claims {
             subject: subject.into(),
             minted: now.as_second(),
             until: end,
             login,
             id: URL_SAFE_NO_PAD.encode(nonce).into(),
-            key: record.id.clone(),
-            binding: self.signer.bind(&record.digest),
+            key: record.id(),
+            binding: self.signer.bind(record.digest()),
             profile,
         };
         let alive = claims.is_live(now);
@@ -174,13 +174,13 @@ impl Tokens {
 impl Verified<'_> {
     /// The key that it was minted from, if that is still the same key: not another one under its
     /// id, and not one that could no longer mint it.
-    pub(super) fn holder<'s>(&self, snapshot: &'s Snapshot) -> Option<(KeyIndex, &'s KeyRecord)> {
+    pub(super) fn holder<'s>(&self, snapshot: &'s Snapshot) -> Option<(KeyIndex, Key<'s>)> {
         let (index, record) = snapshot.table().find_id(&self.claims.key)?;
-        let mints = match record.kind {
+        let mints = match record.kind() {
             Kind::Workspace => self.claims.profile.is_none(),
-            Kind::Profile => self.claims.profile.is_some() && record.simple_auth.is_some(),
+            Kind::Profile => self.claims.profile.is_some() && record.simple_auth().is_some(),
         };
-        let same = mints && self.signer.binds(&record.digest, &self.claims.binding);
+        let same = mints && self.signer.binds(record.digest(), &self.claims.binding);
         same.then_some((index, record))
     }
 

@@ -6,9 +6,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::keys::Access;
+use crate::keys::Account;
 use crate::keys::KeyDigest;
 use crate::keys::KeyId;
+use crate::keys::KeyRecord;
 use crate::keys::KeyStatus;
+use crate::keys::KeyTable;
+use crate::keys::KeyTableBuilder;
 use crate::keys::Name;
 
 const NOW: i64 = 1_800_000_000;
@@ -54,8 +58,23 @@ fn record(digest: u8) -> KeyRecord {
     }
 }
 
+fn table(record: KeyRecord) -> KeyTable {
+    let account = Account {
+        id: Name::new("acme").unwrap(),
+        name: None,
+        permissions: None,
+        disabled: false,
+        origin: Default::default(),
+    };
+    let mut builder = KeyTableBuilder::default();
+    builder.add([account], [record]);
+    builder.build().unwrap()
+}
+
 fn mint(tokens: &Tokens, profile: Option<Profile>) -> Box<str> {
-    tokens.mint(&record(1), profile, NOW, at(NOW), [7; 16]).unwrap()
+    let table = table(record(1));
+    let (_, key) = table.keys().next().unwrap();
+    tokens.mint(key, profile, NOW, at(NOW), [7; 16]).unwrap()
 }
 
 #[test]
@@ -79,7 +98,9 @@ fn what_is_minted_is_accepted_until_its_second_comes() {
 #[test]
 fn a_login_cannot_be_prolonged_beyond_its_end() {
     let tokens = tokens(&signer(Algorithm::EdDsa), &[]);
-    let refreshed = |login: i64| tokens.mint(&record(1), None, login, at(NOW), [7; 16]);
+    let table = table(record(1));
+    let (_, key) = table.keys().next().unwrap();
+    let refreshed = |login: i64| tokens.mint(key, None, login, at(NOW), [7; 16]);
     let token = refreshed(NOW - 9_990).unwrap();
     assert!(tokens.verify(&token, at(NOW + 9)).is_some());
     assert!(tokens.verify(&token, at(NOW + 10)).is_none());

@@ -8,6 +8,7 @@
 mod account;
 mod field;
 mod key;
+pub(super) mod plain;
 mod time;
 
 pub use field::parse_network;
@@ -18,10 +19,13 @@ use super::digest::Digester;
 use super::record::Account;
 use super::record::KeyId;
 use super::record::KeyRecord;
+use super::record::KeyStatus;
 use crate::source::Problem;
 use crate::source::Problems;
 use crate::source::Section;
 use crate::source::Source;
+
+use self::plain::Item;
 
 /// The fields whose values a report may quote. What stands in any other could be a secret that was
 /// put into the wrong place.
@@ -77,6 +81,29 @@ pub fn parse(
         );
         return KeyFile::default();
     }
+    plainly(source, file, digester).unwrap_or_else(|| fully(source, file, digester, problems))
+}
+
+/// Where everything has its usual form, there is nothing wrong either.
+fn plainly(source: &Source, file: usize, digester: &Digester) -> Option<KeyFile> {
+    let mut read = KeyFile::default();
+    let mut sound = true;
+    plain::read(&source.text, digester, |item| match item {
+        Item::Account(mut account) => {
+            account.origin.file = file;
+            read.accounts.push(account);
+        }
+        Item::Key(draft) => match draft.to_record(file) {
+            Ok(record) => read.keys.push(record),
+            Err(_) => sound = false,
+        },
+    })?;
+    let revoked = read.keys.iter().filter(|key| matches!(key.status, KeyStatus::Revoked { .. }));
+    read.revoked = revoked.map(|key| key.id.clone()).collect();
+    sound.then_some(read)
+}
+
+fn fully(source: &Source, file: usize, digester: &Digester, problems: &mut Problems) -> KeyFile {
     let mut root = Section::root(source, problems);
     let mut read = KeyFile::default();
     for table in root.tables("account") {
@@ -101,5 +128,7 @@ pub fn parse(
     read
 }
 
+#[cfg(test)]
+mod differential;
 #[cfg(test)]
 mod tests;

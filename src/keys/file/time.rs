@@ -43,6 +43,12 @@ pub(super) fn instant(section: &mut Section<'_, '_>, field: &'static str) -> Opt
     convert(section, field, &at.value, &at.span)
 }
 
+/// As [`instant`], of a value that was read already; `None` where anything is wrong with it.
+pub(super) fn plain(written: &Datetime) -> Option<Timestamp> {
+    let floating = written.time.is_some() && written.offset.is_none();
+    if floating { None } else { timestamp(written) }
+}
+
 pub(super) fn convert(
     section: &mut Section<'_, '_>,
     field: &str,

@@ -40,7 +40,7 @@ fuzz_target!(|text: &[u8]| -> Corpus {
     assert_eq!(keyring.keys.is_none(), keyring.problems.fatal());
     let _shown = (keyring.problems.render(false), keyring.problems.lines());
     if let Some((config, keys)) = loaded.config.zip(keyring.keys) {
-        let _world = World::new(&config, keys, &keyring.revoked, 1, &Metrics::new());
+        let _world = World::new(&config, keys, &keyring.revocations, 1, &Metrics::new());
     }
     Corpus::Keep
 });

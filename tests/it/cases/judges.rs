@@ -89,7 +89,7 @@ impl Gate {
         let config = loaded.config.unwrap_or_else(|| panic!("{:?}", loaded.problems.lines()));
         let keyring = config::load_keys(&config.keys, None);
         let keys = keyring.keys.unwrap_or_else(|| panic!("{:?}", keyring.problems.lines()));
-        Self(World::new(&config, keys, &keyring.revoked, 1, &Metrics::new()))
+        Self(World::new(&config, keys, &keyring.revocations, 1, &Metrics::new()))
     }
 
     /// Judges by the same steps as the proxy, without its waiting. Also tells the place of the

@@ -1,0 +1,201 @@
+//! Key files as they are loaded again and again: only what changed is read, and of what is read
+//! only what is new is parsed.
+//!
+//! A file whose mark is the same is not opened. Of one that is, each piece of text that was there
+//! before keeps the block that was made of it. Nothing of the texts stays in memory, and no more
+//! than a few pieces are there at a time.
+
+mod cut;
+mod piece;
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::num::NonZero;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread;
+
+use sha2::Digest as _;
+use sha2::Sha256;
+
+use self::cut::Cutter;
+use self::piece::Piece;
+use super::digest::Digester;
+use super::digest::KeyDigest;
+use super::sheet::Sheet;
+use super::token::ApiKey;
+use crate::clock;
+use crate::source::Mark;
+
+/// What was read of key files so far.
+#[derive(Debug, Default)]
+pub struct KeyStore {
+    held: HashMap<PathBuf, Held>,
+    /// Tells under which pepper the digests were read.
+    pepper: Option<KeyDigest>,
+}
+
+/// What one file holds.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// SHA-256 over the contents.
+    pub digest: [u8; 32],
+    /// `None` where something in it is wrong, or might be: then it must be read in full.
+    pub sheet: Option<Arc<Sheet>>,
+}
+
+#[derive(Debug)]
+struct Held {
+    mark: Option<Mark>,
+    loaded: Loaded,
+    pieces: Vec<Piece>,
+}
+
+/// How much is worth a second thread.
+const MUCH: usize = 16;
+
+impl KeyStore {
+    /// Reads files, each unless it is known to be the same as when it was last read. Forgets all
+    /// others.
+    ///
+    /// # Errors
+    /// For each file whether it can be read at all.
+    pub fn load(&mut self, paths: &[PathBuf], digester: &Digester) -> Vec<io::Result<Loaded>> {
+        self.require_pepper(digester);
+        let threads = match self.held.is_empty() {
+            true => thread::available_parallelism().map_or(1, NonZero::get),
+            // While requests are served, one core is enough.
+            false => 1,
+        };
+        let mut old = std::mem::take(&mut self.held);
+        let now = clock::now();
+        let marks = paths.iter().map(|path| {
+            let mark = Mark::of(path);
+            let held = old.remove(path);
+            (path, mark, held)
+        });
+        let asked: Vec<_> = marks.collect();
+        let mut read = in_parallel(&asked, threads, |(path, mark, held), threads| {
+            let same = held.as_ref().filter(|held| mark.is_some() && held.mark == *mark);
+            match same {
+                Some(_) => None,
+                None => Some(Held::read(path, *mark, held.as_ref(), digester, threads)),
+            }
+        })
+        .into_iter();
+        let mut results = Vec::with_capacity(paths.len());
+        for (path, mark, held) in asked {
+            let held = match read.next().flatten().map_or_else(|| Ok(held), |read| read.map(Some)) {
+                Ok(Some(held)) => held,
+                // Nothing was known of it, so it was read.
+                Ok(None) => {
+                    results.push(Err(io::ErrorKind::NotFound.into()));
+                    continue;
+                }
+                Err(error) => {
+                    results.push(Err(error));
+                    continue;
+                }
+            };
+            results.push(Ok(held.loaded.clone()));
+            // A mark that a change could leave as it is tells nothing.
+            let mark = mark.filter(|mark| mark.is_settled(now));
+            self.held.insert(path.clone(), Held { mark: held.mark.and(mark), ..held });
+        }
+        results
+    }
+
+    /// Makes sure that every file is read again, whatever its mark.
+    pub fn doubt(&mut self) {
+        self.held.values_mut().for_each(|held| held.mark = None);
+    }
+
+    /// What was read under another pepper means something else.
+    fn require_pepper(&mut self, digester: &Digester) {
+        let probe = digester.digest(&ApiKey::new(digester.algorithm().as_bytes()));
+        if !self.pepper.as_ref().is_some_and(|pepper| pepper.matches(&probe)) {
+            self.held.clear();
+        }
+        self.pepper = Some(probe);
+    }
+}
+
+impl Held {
+    /// Reads a file. `before` is what it held when it was last read.
+    fn read(
+        path: &Path,
+        mark: Option<Mark>,
+        before: Option<&Self>,
+        digester: &Digester,
+        threads: usize,
+    ) -> io::Result<Self> {
+        let known = before.iter().flat_map(|before| &before.pieces);
+        let known: HashMap<_, _> = known.map(|piece| (&piece.digest, &piece.blocks)).collect();
+        let mut cutter = Cutter::new(File::open(path)?)?;
+        let mut pieces: Vec<Piece> = Vec::new();
+        let mut whole = Sha256::new();
+        let mut sound = true;
+        loop {
+            let texts = cutter.next(MUCH)?;
+            if texts.is_empty() {
+                break;
+            }
+            let read = in_parallel(&texts, threads, |(base, text), _| {
+                Piece::read(*base, text, &known, digester)
+            });
+            for piece in read {
+                match piece {
+                    Ok(piece) => {
+                        whole.update(piece.digest);
+                        pieces.push(piece);
+                    }
+                    Err(digest) => {
+                        whole.update(digest);
+                        sound = false;
+                    }
+                }
+            }
+        }
+        let sheet = (sound && !cutter.was_blank()).then(|| {
+            let mut sheet = Sheet::default();
+            for Piece { base, blocks, .. } in &pieces {
+                blocks.iter().for_each(|block| sheet.push(*base, Arc::clone(block)));
+            }
+            Arc::new(sheet)
+        });
+        let loaded = Loaded { digest: whole.finalize().into(), sheet };
+        Ok(Self { mark, loaded, pieces })
+    }
+}
+
+/// Does the same with every thing, in some threads if it is worth it, and tells each how many
+/// threads are left for it.
+fn in_parallel<T: Sync, R: Send>(
+    things: &[T],
+    threads: usize,
+    work: impl Fn(&T, usize) -> R + Sync,
+) -> Vec<R> {
+    if threads < 2 || things.len() < MUCH.min(2 * threads) {
+        return things.iter().map(|thing| work(thing, threads)).collect();
+    }
+    let share = things.len().div_ceil(threads);
+    thread::scope(|scope| {
+        let work = &work;
+        let running = things.chunks(share).map(|some| {
+            let serve = move || some.iter().map(|thing| work(thing, 1)).collect::<Vec<_>>();
+            (some, thread::Builder::new().spawn_scoped(scope, serve))
+        });
+        let running: Vec<_> = running.collect();
+        let mut results = Vec::with_capacity(things.len());
+        for (some, running) in running {
+            match running.map(thread::ScopedJoinHandle::join) {
+                Ok(Ok(done)) => results.extend(done),
+                // Without another thread, or where one broke down, this one does it.
+                Ok(Err(_)) | Err(_) => results.extend(some.iter().map(|thing| work(thing, 1))),
+            }
+        }
+        results
+    })
+}

@@ -1,0 +1,81 @@
+//! A piece of a file: some records that stand together, and the blocks that were made of them.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use sha2::Digest as _;
+use sha2::Sha256;
+
+use crate::keys::block::Block;
+use crate::keys::block::BlockBuilder;
+use crate::keys::digest::Digester;
+use crate::keys::file;
+use crate::keys::file::plain;
+use crate::keys::file::plain::Item;
+use crate::keys::sheet::Sheet;
+use crate::source::Problems;
+use crate::source::Source;
+
+/// Blocks by the digests of what they were made of.
+pub(super) type Known<'k> = HashMap<&'k [u8; 32], &'k Vec<Arc<Block>>>;
+
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// SHA-256 over the text.
+    pub(super) digest: [u8; 32],
+    /// Where in the file it begins.
+    pub(super) base: usize,
+    pub(super) blocks: Vec<Arc<Block>>,
+}
+
+impl Piece {
+    /// Reads a text that begins with a header, or is the beginning of a file. Where something in
+    /// it is wrong, or might be, there is only its digest.
+    pub(super) fn read(
+        base: usize,
+        text: &[u8],
+        known: &Known<'_>,
+        digester: &Digester,
+    ) -> Result<Self, [u8; 32]> {
+        let digest: [u8; 32] = Sha256::digest(text).into();
+        if let Some(blocks) = known.get(&digest) {
+            return Ok(Self { digest, base, blocks: (*blocks).clone() });
+        }
+        let text = std::str::from_utf8(text).map_err(|_| digest)?;
+        let blocks = plainly(text, digester).or_else(|| fully(text, digester)).ok_or(digest)?;
+        Ok(Self { digest, base, blocks })
+    }
+}
+
+fn plainly(text: &str, digester: &Digester) -> Option<Vec<Arc<Block>>> {
+    let mut blocks = Vec::with_capacity(1);
+    let mut open = BlockBuilder::default();
+    plain::read(text, digester, |item| match item {
+        Item::Account(account) => open.account(account),
+        Item::Key(draft) => {
+            if open.is_full() {
+                blocks.push(Arc::new(std::mem::take(&mut open).build()));
+            }
+            open.key(&draft);
+        }
+    })?;
+    blocks.push(Arc::new(open.build()));
+    Some(blocks)
+}
+
+/// Reads a piece as if it were a file: records do not depend on those before them. Only where
+/// nothing at all is to be said of it is that what the whole file would say.
+fn fully(text: &str, digester: &Digester) -> Option<Vec<Arc<Block>>> {
+    // What stands before the first header could stand against those of the next piece.
+    let mut lines = text.lines().map(str::trim_start);
+    let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
+    if first.is_some_and(|line| !line.starts_with("[[")) {
+        return None;
+    }
+    let mut problems = Problems::default();
+    let source = Source::new("", Path::new(""), text);
+    let read = file::parse(&source, 0, digester, &mut problems);
+    let blocks = || Sheet::of(&read).parts().iter().map(|(_, block)| Arc::clone(block)).collect();
+    problems.is_empty().then(blocks)
+}
