@@ -102,7 +102,8 @@ impl Client {
         socket.acknowledge();
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         let least = if is_http2 { PREFACE } else { 1 };
-        let Some(begun) = self.begin(stream, least).await else { return };
+        // Its state is large, and the futures below keep room for it more than once.
+        let Some(begun) = self.begin(Box::new(stream), least).await else { return };
         match is_http2 {
             true => self.http2(begun).await,
             false => self.http1(begun, socket, Transport::Tls).await,

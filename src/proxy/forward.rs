@@ -1,5 +1,6 @@
 //! A permit → the upstream's answer. The only code that reaches the upstream.
 
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -43,7 +44,7 @@ pub(super) struct Limits<'w> {
     /// When the route's time is over.
     pub(super) until: Option<Instant>,
     /// The tie to the key.
-    pub(super) line: Option<Rc<Line>>,
+    pub(super) line: Option<&'w Line>,
     /// What rings when it is over.
     pub(super) alarms: &'w Alarms,
     /// How long the client's body may pause.
@@ -96,10 +97,10 @@ pub(super) async fn exchange(
     limits: &Limits<'_>,
 ) -> Result<Answer, Failure> {
     let upload = Rc::clone(&out.upload);
-    let taken = bounded(upstream, &upload, limits, pool.take(upstream)).await??;
+    let taken = bounded(upstream, &upload, limits, pin!(pool.take(upstream))).await??;
     let reused = taken.reused();
     let repeatable = out.is_repeatable();
-    let failed = match bounded(upstream, &upload, limits, out.send(taken, upstream)).await? {
+    let failed = match bounded(upstream, &upload, limits, pin!(out.send(taken, upstream))).await? {
         Ok(answer) => return Ok(answer),
         Err(failed) => failed,
     };
@@ -108,18 +109,29 @@ pub(super) async fn exchange(
         Again::Unanswered if reused && repeatable => {}
         Again::Never | Again::Unanswered | Again::Unsent(_) => return Err(failed.why.into()),
     }
-    let fresh = bounded(upstream, &upload, limits, pool.fresh(upstream)).await??;
-    let sent = bounded(upstream, &upload, limits, out.send(fresh, upstream)).await?;
+    Box::pin(once_more(pool, upstream, out, limits)).await
+}
+
+async fn once_more(
+    pool: &Pool,
+    upstream: &Arc<Upstream>,
+    mut out: Outgoing,
+    limits: &Limits<'_>,
+) -> Result<Answer, Failure> {
+    let upload = Rc::clone(&out.upload);
+    let fresh = bounded(upstream, &upload, limits, pin!(pool.fresh(upstream))).await??;
+    let sent = bounded(upstream, &upload, limits, pin!(out.send(fresh, upstream))).await?;
     sent.map_err(|failed| failed.why.into())
 }
 
-/// Waits no longer than the limits allow. As long as the client's body goes on, the upstream is
+/// Waits for what is pinned elsewhere, or its state would be there twice; but no longer than the
+/// limits allow. As long as the client's body goes on, the upstream is
 /// not late; while it pauses, it is the client who is.
 pub(super) async fn bounded<T>(
     upstream: &Upstream,
     upload: &Upload,
     limits: &Limits<'_>,
-    work: impl Future<Output = T>,
+    mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Failure> {
     let late = || {
         let detail = "it did not answer in time".to_owned();
@@ -137,12 +149,11 @@ pub(super) async fn bounded<T>(
     // Whoever is waited for can change meanwhile.
     let look = || due().0.min(clock::mono() + limits.pause);
     let mut alarm = limits.alarms.alarm();
-    let mut work = std::pin::pin!(work);
     std::future::poll_fn(|context| {
         if let Poll::Ready(done) = work.as_mut().poll(context) {
             return Poll::Ready(Ok(done));
         }
-        let cut = limits.line.as_ref().and_then(|line| line.poll_cut(context.waker()));
+        let cut = limits.line.and_then(|line| line.poll_cut(context.waker()));
         if let Some(denial) = cut {
             return Poll::Ready(Err(Failure::Dead(denial)));
         }

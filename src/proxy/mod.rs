@@ -94,12 +94,34 @@ async fn answer(
             relay::forward(exchange, permit, parts, payload, &intake).await
         }
         Ok(Passage::Answer(endpoint)) => {
-            mint::answer(exchange, endpoint, &parts, payload, &intake).await
+            Box::pin(mint::answer(exchange, endpoint, &parts, payload, &intake)).await
         }
         Err(denial) => {
             let denial = charge::attempt(&mut exchange, denial);
             let close = refuse::put_away(Some(denial), &parts, payload);
             exchange.refuse(denial, close)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of_three<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    fn of_four<A, B, C, D, F: Future>(_: impl Fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    /// An idle connection keeps room for its own and, over HTTP/1, for that of one request. The
+    /// compiler keeps what a future was given as well as what it makes of it, so they grow fast.
+    #[test]
+    fn the_state_of_a_request_and_of_a_connection_is_small() {
+        let (request, connection) = (of_three(handle), of_four(connection::serve));
+        assert!(request <= 5 * 1024, "{request}");
+        assert!(connection <= 5 * 1024 + 512, "{connection}");
     }
 }

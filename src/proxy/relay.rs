@@ -20,59 +20,68 @@ use crate::clock;
 use crate::gate::Permit;
 use crate::observe::WorkerMetrics;
 
-/// Sends a permitted request on and passes the answer back as it comes.
-pub(super) async fn forward(
+/// Sends a permitted request on and passes the answer back as it comes. What can be done before
+/// anyone is waited for is done at once, so that its state need not be kept.
+pub(super) fn forward(
     mut exchange: Exchange,
     permit: Permit,
     parts: Parts,
     payload: Payload,
     intake: &Intake,
-) -> Response<ResponseBody> {
+) -> impl Future<Output = Response<ResponseBody>> + use<> {
     let worker = Rc::clone(&exchange.worker);
     let world = Rc::clone(exchange.world());
-    let upstream = world.upstream();
     let key = permit.grant().key();
     let until = forward::until(permit.grant().timeout());
     let line = (key.is_some() || until.is_some()).then(|| exchange.tie(key, until));
-    let pause = world.bounds().upload_pause;
-    let limits = Limits { until, line, alarms: worker.alarms(), pause };
     let websocket = exchange.is_http11()
         && payload.is_empty()
         && headers::asks_for_websocket(&parts.method, &parts.headers);
     let (out, client) = outgoing(&exchange, &permit, parts, payload, intake);
     let upload = Rc::clone(&out.upload);
-    let began = clock::mono();
-    let answer = match websocket {
-        true => Box::pin(upgrade::ask(worker.pool(), upstream, out, &limits)).await,
-        false => forward::exchange(worker.pool(), upstream, out, &limits).await,
-    };
-    exchange.record.waited(clock::mono().duration_since(began));
-    let answer = match answer {
-        Ok(answer) => answer,
-        Err(failure) => return exchange.fail(&failure),
-    };
-    let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
-    let client = client.filter(|_| switched && websocket && upgrade::agreed(&answer.headers));
-    if switched && client.is_none() {
-        return exchange.fail(&Failure::garbage("it switches to a protocol nobody asked for"));
-    }
-    exchange.record.answered(answer.status.as_u16(), clock::mono());
-    if switched {
-        exchange.open();
-    }
-    let quota = exchange.quota;
-    let piece = if exchange.is_http2() { PIECE } else { usize::MAX };
-    let guards = exchange.into_guards(permit.into_slot(), limits.line.clone());
-    let mut response = match client {
-        Some(client) => upgrade::switch(answer.headers, answer.source, client, guards),
-        None => {
-            let patience = Patience::new(upstream.timeout, limits.until);
-            let metrics = worker.metrics().clone();
-            pass(answer, Passing { upload, guards, patience, metrics, piece })
+    let slot = permit.into_slot();
+    async move {
+        let upstream = world.upstream();
+        let limits = Limits {
+            until,
+            line: line.as_deref(),
+            alarms: worker.alarms(),
+            pause: world.bounds().upload_pause,
+        };
+        let began = clock::mono();
+        let answer = match websocket {
+            true => Box::pin(upgrade::ask(worker.pool(), upstream, out, &limits)).await,
+            false => forward::exchange(worker.pool(), upstream, out, &limits).await,
+        };
+        exchange.record.waited(clock::mono().duration_since(began));
+        let answer = match answer {
+            Ok(answer) => answer,
+            Err(failure) => return exchange.fail(&failure),
+        };
+        let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
+        let client = client.filter(|_| switched && websocket && upgrade::agreed(&answer.headers));
+        if switched && client.is_none() {
+            return exchange.fail(&Failure::garbage("it switches to a protocol nobody asked for"));
         }
-    };
-    quota::tell(response.headers_mut(), quota.as_ref());
-    response
+        exchange.record.answered(answer.status.as_u16(), clock::mono());
+        let quota = exchange.quota;
+        let mut response = match client {
+            Some(client) => {
+                exchange.open();
+                let guards = exchange.into_guards(slot, line);
+                upgrade::switch(answer.headers, answer.source, client, guards)
+            }
+            None => {
+                let piece = if exchange.is_http2() { PIECE } else { usize::MAX };
+                let guards = exchange.into_guards(slot, line);
+                let patience = Patience::new(upstream.timeout, until);
+                let metrics = worker.metrics().clone();
+                pass(answer, Passing { upload, guards, patience, metrics, piece })
+            }
+        };
+        quota::tell(response.headers_mut(), quota.as_ref());
+        response
+    }
 }
 
 /// What travels along with a response's body.

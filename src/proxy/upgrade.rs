@@ -1,6 +1,7 @@
 //! WebSocket: after the permit and the upstream's own 101, bytes both ways until either side ends,
 //! or the key dies.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
@@ -30,8 +31,8 @@ pub(super) async fn ask(
     out.headers.push(CONNECTION, HeaderValue::from_static("upgrade"));
     out.headers.push(UPGRADE, HeaderValue::from_static("websocket"));
     let upload = Rc::clone(&out.upload);
-    let lease = bounded(upstream, &upload, limits, pool.apart(upstream)).await??;
-    let sent = bounded(upstream, &upload, limits, out.send_on(lease)).await?;
+    let lease = bounded(upstream, &upload, limits, pin!(pool.apart(upstream))).await??;
+    let sent = bounded(upstream, &upload, limits, pin!(out.send_on(lease))).await?;
     sent.map_err(|failed| failed.why.into())
 }
 
