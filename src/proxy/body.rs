@@ -53,7 +53,12 @@ pub(super) struct Upload {
     progress: Cell<Instant>,
     pausing: Cell<Option<Instant>>,
     bytes: Cell<u64>,
+    /// How many bytes of it have to come from the client; as many as can be where nobody knows.
+    coming: Cell<u64>,
 }
+
+/// What of a body that nobody reads is read away with the connection's last read, surely.
+const READ_AWAY: u64 = 4 * 1024;
 
 impl Upload {
     pub(super) fn new(complete: bool) -> Rc<Self> {
@@ -63,12 +68,18 @@ impl Upload {
             progress: Cell::new(clock::mono()),
             pausing: Cell::new(None),
             bytes: Cell::new(0),
+            coming: Cell::new(0),
         })
     }
 
     /// Whether the upstream has all of it.
     pub(super) fn complete(&self) -> bool {
         self.complete.get()
+    }
+
+    /// Whether so much of it was never read that an HTTP/1 connection ends with the answer.
+    pub(super) fn unread(&self) -> bool {
+        !self.complete.get() && self.coming.get().saturating_sub(self.bytes.get()) > READ_AWAY
     }
 
     /// Whether the client broke it off.
@@ -114,6 +125,9 @@ impl RequestBody {
             trailers,
             upload: Rc::clone(upload),
         };
+        if body.rest.is_some() {
+            upload.coming.set(body.size_hint().exact().unwrap_or(u64::MAX));
+        }
         // Nobody asks a body that is over for more.
         upload.complete.set(body.is_end_stream());
         body

@@ -156,15 +156,16 @@ impl Exchange {
         self.answer(denial, close)
     }
 
-    /// Answers for an upstream that did not, or for a key that died meanwhile.
-    pub(super) fn fail(mut self, failure: &Failure) -> Response<ResponseBody> {
+    /// Answers for an upstream that did not, or for a key that died meanwhile. What is left of an
+    /// `unread` body ends the connection: a client that is not told loses its next request there.
+    pub(super) fn fail(mut self, failure: &Failure, unread: bool) -> Response<ResponseBody> {
         match failure {
             Failure::Upstream(denial, kind, detail) => {
                 self.worker.complain(*kind, detail);
                 self.settle(Fate::Failed(*denial));
-                self.answer(*denial, false)
+                self.answer(*denial, unread)
             }
-            Failure::Dead(denial) => self.refuse(*denial, false),
+            Failure::Dead(denial) => self.refuse(*denial, unread),
             Failure::Slow => self.refuse(Denial::RequestTimeout, true),
             Failure::Client => self.refuse(Denial::MalformedRequest, true),
         }

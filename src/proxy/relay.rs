@@ -56,12 +56,13 @@ pub(super) fn forward(
         exchange.record.waited(clock::mono().duration_since(began));
         let answer = match answer {
             Ok(answer) => answer,
-            Err(failure) => return exchange.fail(&failure),
+            Err(failure) => return exchange.fail(&failure, upload.unread()),
         };
         let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
         let client = client.filter(|_| switched && websocket && upgrade::agreed(&answer.headers));
         if switched && client.is_none() {
-            return exchange.fail(&Failure::garbage("it switches to a protocol nobody asked for"));
+            let failure = Failure::garbage("it switches to a protocol nobody asked for");
+            return exchange.fail(&failure, upload.unread());
         }
         exchange.record.answered(answer.status.as_u16(), clock::mono());
         let quota = exchange.quota;

@@ -29,6 +29,26 @@ fn an_upstream_that_is_down_is_a_502_and_recovers_by_itself() {
     assert_eq!(origin.count(), 1);
 }
 
+/// The rest of the body cannot be told from a next request, so there can be none.
+#[test]
+fn an_answer_to_a_body_that_nobody_reads_says_that_the_connection_ends() {
+    let sidecar = Sidecar::start(&Setup::before_url("http://127.0.0.1:9"));
+    let key = bearer(WRITE);
+    for length in ["Content-Length: 1000000", "Transfer-Encoding: chunked"] {
+        let mut client = sidecar.client();
+        client.send(head("POST", "/", &[&key, length]));
+        let response = client.response("POST");
+        response.refused(502, "upstream_unreachable");
+        assert_eq!(response.value("connection"), Some("close"), "{length}");
+    }
+    let mut client = sidecar.client();
+    for _ in 0..2 {
+        let response = client.post("/", &[&key], b"x");
+        response.refused(502, "upstream_unreachable");
+        assert_eq!(response.value("connection"), None);
+    }
+}
+
 #[test]
 fn an_upstream_may_be_given_by_name() {
     let origin = Origin::echo();

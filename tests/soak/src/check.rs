@@ -234,6 +234,14 @@ impl Check<'_> {
                 false => Err(format!("held {:.3} s after its key was revoked", seconds(late))),
             };
         }
+        // An answer that is on its way when its key dies is a stream that is cut.
+        if let (Kind::Fresh, Some((before, revoked))) = (record.kind, life.and_then(|l| l.revoked))
+            && record.to >= before
+            && record.from <= revoked + IN_FORCE
+        {
+            self.figures.cut_by_revocation += 1;
+            return Ok(());
+        }
         let streams = status.is_some();
         // The answer to a body that nobody takes any more can meet a client that writes on.
         let uploads = record.kind == Kind::Upload;
