@@ -59,6 +59,8 @@ pub use self::guard::passes;
 pub use self::intake::Intake;
 pub use self::listen::Bound;
 pub use self::listen::ListenError;
+pub use self::upstream::Reading;
+pub use self::upstream::read;
 pub use self::worker::Phase;
 pub use self::worker::run;
 

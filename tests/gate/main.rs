@@ -7,6 +7,8 @@
     reason = "a test that panics is a test that fails"
 )]
 
+mod answered;
+mod answers;
 mod differential;
 mod documents;
 mod guard;

@@ -10,6 +10,8 @@ mod actors;
 #[cfg(test)]
 mod admin;
 #[cfg(test)]
+mod answers;
+#[cfg(test)]
 mod bodies;
 #[cfg(test)]
 mod bytes;

@@ -12,24 +12,20 @@ use tokio::io::{AsyncWriteExt as _, ReadHalf};
 use tokio::task::AbortHandle;
 
 use super::decoder::Decoder;
-use super::head;
+use super::head::{self, Heads};
 use super::room::Room;
 use super::sending::{Head, Sending};
 use super::stream::Stream;
 use super::{Again, Broken, Failed};
 use crate::proxy::body::RequestBody;
 
-/// How many interim answers may come before the final one.
-const MOST_INTERIM: usize = 32;
-
 /// A connection.
 #[derive(Debug)]
 pub(in crate::proxy) struct Connection {
     io: Io,
     room: Rc<Room>,
-    /// What was read and is not understood yet, and how much of a head in it was looked at.
+    /// What was read and is not understood yet.
     buffer: BytesMut,
-    seen: usize,
     /// Whether the last read brought much.
     much: bool,
     /// What is to come of the answer.
@@ -67,7 +63,6 @@ impl Connection {
             io: Io::Whole(stream),
             room: Rc::clone(room),
             buffer: BytesMut::new(),
-            seen: 0,
             much: false,
             body: Decoder::Over,
             keep: true,
@@ -84,7 +79,8 @@ impl Connection {
         body: RequestBody,
     ) -> Result<(StatusCode, HeaderMap), Failed> {
         let mut sending = Sending::new(head, body, self.room.lead());
-        let mut exchange = Exchange { method: head.method, out: Out::Going, interim: 0 };
+        let mut exchange =
+            Exchange { method: head.method, out: Out::Going, heads: Heads::default() };
         let answer = std::future::poll_fn(|context| {
             self.poll_exchange(context, &mut sending, &mut exchange)
         })
@@ -93,7 +89,7 @@ impl Connection {
             Ok(answer) => answer,
             Err(why) => {
                 let ended = matches!(why, Broken::Closed | Broken::Io(_));
-                let unanswered = ended && exchange.interim == 0 && self.buffer.is_empty();
+                let unanswered = ended && exchange.heads.is_untouched() && self.buffer.is_empty();
                 let again = match (sending.into_unsent(), unanswered) {
                     (Some(body), _) => Again::Unsent(body),
                     (None, true) => Again::Unanswered,
@@ -138,24 +134,18 @@ impl Connection {
         }))
     }
 
-    /// The head of the final answer. Interim ones are nobody's business but ours.
+    /// The head of the final answer.
     fn poll_head(
         &mut self,
         context: &mut Context<'_>,
         exchange: &mut Exchange<'_>,
     ) -> Poll<Result<head::Head, Broken>> {
         loop {
-            let head = head::take(&mut self.buffer, &mut self.seen, exchange.method)?;
-            match head {
-                Some(head) if is_interim(head.status) => {
-                    exchange.interim += 1;
-                    if exchange.interim > MOST_INTERIM {
-                        return Poll::Ready(Err(Broken::Garbage("it has too much to say before")));
-                    }
-                }
-                Some(head) => return Poll::Ready(Ok(head)),
-                None if ready!(self.poll_fill(context)).map_err(Broken::Io)? => {}
-                None => return Poll::Ready(Err(Broken::Closed)),
+            if let Some(head) = exchange.heads.take(&mut self.buffer, exchange.method)? {
+                return Poll::Ready(Ok(head));
+            }
+            if !ready!(self.poll_fill(context)).map_err(Broken::Io)? {
+                return Poll::Ready(Err(Broken::Closed));
             }
         }
     }
@@ -254,7 +244,7 @@ impl Connection {
 struct Exchange<'a> {
     method: &'a Method,
     out: Out,
-    interim: usize,
+    heads: Heads,
 }
 
 /// How far the request has gone out.
@@ -262,9 +252,4 @@ enum Out {
     Going,
     Done,
     Broken(Option<Broken>),
-}
-
-/// 101 is the last that is said in HTTP.
-fn is_interim(status: StatusCode) -> bool {
-    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
 }

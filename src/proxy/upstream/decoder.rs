@@ -128,3 +128,80 @@ fn fields(bytes: Vec<u8>) -> Result<Option<HeaderMap>, Broken> {
         Ok(_) | Err(_) => Err(Broken::Garbage("a field after its answer is none")),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The content, the fields after it, what is left, and whether it is over.
+    fn of(mut body: Decoder, bytes: &str) -> Result<(String, usize, String, bool), Broken> {
+        let mut buffer = BytesMut::from(bytes);
+        let (mut content, mut fields) = (String::new(), 0);
+        while let Some(frame) = body.next(&mut buffer)? {
+            match frame.into_data() {
+                Ok(data) => content.push_str(std::str::from_utf8(&data).unwrap()),
+                Err(frame) => fields = frame.into_trailers().unwrap().len(),
+            }
+        }
+        Ok((content, fields, String::from_utf8(buffer.to_vec()).unwrap(), body.is_over()))
+    }
+
+    fn chunks(bytes: &str) -> Result<(String, usize, String, bool), Broken> {
+        let whole = of(Decoder::chunked(), bytes);
+        let mut body = Decoder::chunked();
+        let mut buffer = BytesMut::new();
+        let mut content = Vec::new();
+        // In pieces it is the same.
+        let pieces = bytes.bytes().try_for_each(|byte| {
+            buffer.extend_from_slice(&[byte]);
+            if let Some(Ok(data)) = body.next(&mut buffer)?.map(Frame::into_data) {
+                content.extend_from_slice(&data);
+            }
+            Ok::<_, Broken>(())
+        });
+        if let Ok((text, ..)) = &whole {
+            assert_eq!(text.as_bytes(), content, "{bytes:?}");
+        }
+        assert_eq!(pieces.is_ok(), whole.is_ok(), "{bytes:?}");
+        whole
+    }
+
+    #[test]
+    fn what_comes_after_a_body_is_not_of_it() {
+        let read = |content: &str, fields, rest: &str| {
+            Ok::<_, ()>((content.to_owned(), fields, rest.to_owned(), true))
+        };
+        assert_eq!(of(Decoder::Length(2), "okHTTP/1.1").map_err(drop), read("ok", 0, "HTTP/1.1"));
+        for (bytes, wanted) in [
+            ("0\r\n\r\nHTTP", read("", 0, "HTTP")),
+            ("2\r\nok\r\n0\r\n\r\nHTTP", read("ok", 0, "HTTP")),
+            ("2;a=b\r\nok\r\n1\r\n!\r\n00\r\n\r\n", read("ok!", 0, "")),
+            ("2\r\nok\r\n0\r\nx-sum: 1\r\nx-b:\r\n\r\nHTTP", read("ok", 2, "HTTP")),
+        ] {
+            assert_eq!(chunks(bytes).map_err(drop), wanted, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_that_breaks_its_framing_is_broken() {
+        for bytes in [
+            "x",
+            "2\nok",
+            "2\r\nok0\r\n",
+            "2\r\nok\r\n0\r\nno field\r\n\r\n",
+            "0\r\n a: b\r\n\r\n",
+            "0\r\na : b\r\n\r\n",
+            "0\r\na: b\r\n c\r\n\r\n",
+        ] {
+            assert!(chunks(bytes).is_err(), "{bytes:?}");
+        }
+        let fields = format!("0\r\n{}\r\n", "a: b\r\n".repeat(MOST_TRAILERS + 1));
+        assert!(chunks(&fields).is_err());
+    }
+
+    #[test]
+    fn only_a_body_without_an_announced_end_ends_with_its_connection() {
+        assert!(Decoder::Over.end().is_ok() && Decoder::Close.end().is_ok());
+        assert!(Decoder::Length(1).end().is_err() && Decoder::chunked().end().is_err());
+    }
+}

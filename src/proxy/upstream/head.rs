@@ -13,6 +13,8 @@ use super::decoder::Decoder;
 
 /// How many fields a head may have.
 const MOST_FIELDS: usize = 100;
+/// How many interim answers may come before the final one.
+const MOST_INTERIM: usize = 32;
 /// The largest head.
 const LARGEST_HEAD: usize = 128 * 1024;
 /// No body is longer.
@@ -37,21 +39,48 @@ enum Announced {
     Chunked,
 }
 
-/// Takes a head off what was read, if all of it is there. `seen` is how much of it was looked at
-/// before.
-pub(super) fn take(
-    buffer: &mut BytesMut,
-    seen: &mut usize,
-    method: &Method,
-) -> Result<Option<Head>, Broken> {
-    let length = match end(buffer, seen)? {
-        Some(length) if length <= LARGEST_HEAD => length,
-        None if buffer.len() <= LARGEST_HEAD => return Ok(None),
-        Some(_) | None => return Err(Broken::Garbage("the head of its answer is too large")),
-    };
-    *seen = 0;
-    let bytes = split(buffer, length);
-    read(&bytes, method).map(Some)
+/// What waits for the head of an answer.
+#[derive(Debug, Default)]
+pub(super) struct Heads {
+    /// How much was looked at and is not a whole head.
+    seen: usize,
+    /// How many interim answers came.
+    interim: usize,
+}
+
+impl Heads {
+    /// Takes the head of the final answer off what was read, if all of it is there. Interim ones
+    /// are nobody's business but ours; 101 is the last that is said in HTTP, and so is none.
+    pub(super) fn take(
+        &mut self,
+        buffer: &mut BytesMut,
+        method: &Method,
+    ) -> Result<Option<Head>, Broken> {
+        loop {
+            let length = match end(buffer, &mut self.seen)? {
+                Some(length) if length <= LARGEST_HEAD => length,
+                None if buffer.len() <= LARGEST_HEAD => return Ok(None),
+                Some(_) | None => {
+                    return Err(Broken::Garbage("the head of its answer is too large"));
+                }
+            };
+            self.seen = 0;
+            let head = read(&split(buffer, length), method)?;
+            let switches = head.status == StatusCode::SWITCHING_PROTOCOLS;
+            if !head.status.is_informational() || switches {
+                return Ok(Some(head));
+            }
+            self.interim += 1;
+            if self.interim > MOST_INTERIM {
+                return Err(Broken::Garbage("it never comes to its answer"));
+            }
+        }
+    }
+
+    /// Whether none has come.
+    pub(super) const fn is_untouched(&self) -> bool {
+        self.interim == 0
+    }
 }
 
 /// The first so many bytes, without counting another holder where there is no rest.
@@ -172,4 +201,78 @@ fn persists(headers: &HeaderMap, is_http11: bool) -> bool {
         }
     }
     persists
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(head: &str) -> Option<(Head, Vec<u8>)> {
+        let mut buffer = BytesMut::from(head.replace('\n', "\r\n").as_bytes());
+        let head = Heads::default().take(&mut buffer, &Method::GET).ok()??;
+        Some((head, buffer.to_vec()))
+    }
+
+    #[test]
+    fn a_head_ends_with_an_empty_line_however_it_comes() {
+        let bytes = b"HTTP/1.1 200 OK\r\nA: b\r\ncontent-length: 2\r\n\r\nok";
+        let (mut heads, mut buffer) = (Heads::default(), BytesMut::new());
+        let mut ended = None;
+        for (at, &byte) in bytes.iter().enumerate() {
+            buffer.extend_from_slice(&[byte]);
+            if heads.take(&mut buffer, &Method::GET).unwrap().is_some() {
+                ended = Some(at);
+                break;
+            }
+        }
+        assert_eq!((ended, buffer.len()), (Some(bytes.len() - 3), 0));
+    }
+
+    #[test]
+    fn interim_answers_are_passed_over_and_are_not_without_end() {
+        let interim = "HTTP/1.1 103 Early Hints\nlink: </x>\n\n";
+        let (head, rest) = of(&format!("{interim}{interim}HTTP/1.1 204 No\n\nrest")).unwrap();
+        assert_eq!((head.status.as_u16(), rest.as_slice()), (204, &b"rest"[..]));
+        let many = |count| format!("{}HTTP/1.1 200 OK\n\n", interim.repeat(count));
+        assert!(of(&many(MOST_INTERIM)).is_some());
+        assert!(of(&many(MOST_INTERIM + 1)).is_none());
+        assert!(of("HTTP/1.1 101 Switching Protocols\n\n").is_some());
+        for announced in ["content-length: 3", "transfer-encoding: chunked"] {
+            let head = format!("HTTP/1.1 100 Continue\n{announced}\n\nHTTP/1.1 200 OK\n\n");
+            assert!(of(&head).is_none(), "{announced}");
+        }
+    }
+
+    #[test]
+    fn a_head_has_a_size_and_so_many_fields() {
+        let fields = |count| format!("HTTP/1.1 200 OK\n{}\n", "a: b\n".repeat(count));
+        assert!(of(&fields(MOST_FIELDS)).is_some());
+        assert!(of(&fields(MOST_FIELDS + 1)).is_none());
+        let long = |length| format!("HTTP/1.1 200 OK\na: {}\n\n", "b".repeat(length));
+        assert!(of(&long(LARGEST_HEAD - 64)).is_some());
+        assert!(of(&long(LARGEST_HEAD)).is_none());
+        let mut endless = BytesMut::from(&[b'a'; LARGEST_HEAD + 1][..]);
+        assert!(Heads::default().take(&mut endless, &Method::GET).is_err());
+    }
+
+    #[test]
+    fn a_connection_goes_on_only_where_both_are_told() {
+        let keeps = |first: &str, fields: &str| {
+            of(&format!("{first}\ncontent-length: 0\n{fields}\n")).unwrap().0.keep
+        };
+        for (fields, http10, http11) in [
+            ("", false, true),
+            ("connection: close\n", false, false),
+            ("connection: keep-alive\n", true, true),
+            ("connection: keep-alive, Close\n", false, false),
+            ("connection: keep-alive\nconnection: close\n", false, false),
+            ("connection: upgrade\n", false, true),
+        ] {
+            assert_eq!(keeps("HTTP/1.0 200 OK", fields), http10, "{fields:?}");
+            assert_eq!(keeps("HTTP/1.1 200 OK", fields), http11, "{fields:?}");
+        }
+        // Nobody could tell the end of such a body from the end of the connection.
+        assert!(!of("HTTP/1.1 200 OK\n\n").unwrap().0.keep);
+        assert!(!of("HTTP/1.1 204 None\ncontent-length: 3\n\n").unwrap().0.keep);
+    }
 }

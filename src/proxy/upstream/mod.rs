@@ -9,6 +9,7 @@
 mod connection;
 mod decoder;
 mod head;
+mod reading;
 mod room;
 mod sending;
 mod stream;
@@ -18,6 +19,7 @@ use std::io;
 use super::body::RequestBody;
 
 pub(super) use self::connection::Connection;
+pub use self::reading::{Reading, read};
 pub(super) use self::room::Room;
 pub(super) use self::sending::Head;
 pub(super) use self::stream::Stream;
