@@ -15,6 +15,8 @@ use crate::keys::Edit;
 use crate::keys::KeyFile;
 use crate::keys::KeyId;
 use crate::keys::KeyRecord;
+use crate::keys::KeyStore;
+use crate::keys::Loaded;
 use crate::keys::file;
 use crate::source::Problem;
 use crate::source::Problems;
@@ -49,6 +51,15 @@ pub(crate) struct Ring {
     revoked: Revoked,
 }
 
+/// What of the files is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Everything,
+    /// A file without a word in it is one to begin with.
+    EverythingOrNothing,
+    Accounts,
+}
+
 /// One of them.
 #[derive(Debug)]
 pub(crate) struct ReadFile {
@@ -60,17 +71,23 @@ impl Ring {
     /// Reads all files. Files that do not exist hold nothing, and mistakes in files are for the
     /// command to judge.
     pub(crate) fn open(place: &Place) -> Result<Self, Problems> {
-        Self::read(place, false)
+        Self::read(place, What::Everything)
     }
 
     /// As [`Ring::open`], but a mistake in any file stops the command.
     pub(crate) fn open_sound(place: &Place) -> Result<Self, Problems> {
-        Self::read(place, false)?.sound()
+        Self::read(place, What::Everything)?.sound()
+    }
+
+    /// As [`Ring::open_sound`], but of the files only the accounts are kept: to add a key, the others
+    /// need not be known, however many they are.
+    pub(crate) fn open_to_add(place: &Place) -> Result<Self, Problems> {
+        Self::read(place, What::Accounts)?.sound()
     }
 
     /// As [`Ring::open_sound`], but a file without a word in it is one to begin with.
     pub(crate) fn open_to_begin(place: &Place) -> Result<Self, Problems> {
-        Self::read(place, true)?.sound()
+        Self::read(place, What::EverythingOrNothing)?.sound()
     }
 
     /// Whether the text that is being edited defines an account, perhaps since a moment only.
@@ -176,18 +193,28 @@ impl Ring {
         if problems.fatal() { Err(problems) } else { Ok(edit) }
     }
 
-    fn read(place: &Place, blank_is_fine: bool) -> Result<Self, Problems> {
+    fn read(place: &Place, what: What) -> Result<Self, Problems> {
         let (keys, basic_names_account) = settings(place)?;
         let mut problems = Problems::default();
         let Some(digester) = config::digester(&keys, &mut problems) else { return Err(problems) };
         let mut problems = Problems::default();
         let mut files = Vec::new();
-        for path in config::key_files(&keys, &mut Problems::default()) {
-            if !path.exists() {
+        let mut paths = config::key_files(&keys, &mut Problems::default());
+        paths.retain(|path| path.exists());
+        let mut known = match what {
+            What::Accounts => KeyStore::default().load(&paths, &digester),
+            What::Everything | What::EverythingOrNothing => Vec::new(),
+        }
+        .into_iter();
+        for path in paths {
+            if let Some(Ok(Loaded { sheet: Some(sheet), .. })) = known.next() {
+                let accounts = sheet.accounts().collect();
+                files.push(ReadFile { path, content: KeyFile { accounts, ..KeyFile::default() } });
                 continue;
             }
             match Source::read(&path) {
-                Ok(source) if blank_is_fine && source.text.trim().is_empty() => {}
+                Ok(source)
+                    if what == What::EverythingOrNothing && source.text.trim().is_empty() => {}
                 Ok(source) => {
                     let content = file::parse(&source, files.len(), &digester, &mut problems);
                     files.push(ReadFile { path, content });

@@ -165,26 +165,22 @@ impl Digester {
     }
 }
 
-/// The value of each hexadecimal digit, more than that for all other bytes.
-const DIGITS: [u8; 256] = {
-    let mut digits = [u8::MAX; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        digits[byte] = match byte as u8 {
-            digit @ b'0'..=b'9' => digit - b'0',
-            digit @ b'a'..=b'f' => digit - b'a' + 10,
-            digit @ b'A'..=b'F' => digit - b'A' + 10,
-            _ => u8::MAX,
-        };
-        byte += 1;
+/// The value of a hexadecimal digit, more than that for all other bytes.
+const fn digit(byte: u8) -> u8 {
+    let number = byte.wrapping_sub(b'0');
+    let letter = (byte | 0x20).wrapping_sub(b'a');
+    if number < 10 {
+        number
+    } else if letter < 6 {
+        letter + 10
+    } else {
+        u8::MAX
     }
-    digits
-};
+}
 
 fn decode_hex(hex: &str) -> Result<[u8; 32], DigestError> {
     let mut bytes = [0; 32];
     let mut wrong = hex.len() != 64;
-    let digit = |byte: u8| DIGITS.get(usize::from(byte)).copied().unwrap_or(u8::MAX);
     for (byte, pair) in bytes.iter_mut().zip(hex.as_bytes().chunks_exact(2)) {
         if let [high, low] = pair {
             let (high, low) = (digit(*high), digit(*low));

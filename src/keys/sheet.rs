@@ -6,7 +6,9 @@ use super::block::Block;
 use super::block::BlockBuilder;
 use super::draft::Draft;
 use super::file::KeyFile;
+use super::record::Account;
 use super::record::KeyId;
+use super::record::Origin;
 
 /// What one file holds. Never changes; loads that found the same share it.
 #[derive(Clone, Debug, Default)]
@@ -40,6 +42,16 @@ impl Sheet {
 
     pub(super) fn parts(&self) -> &[(usize, Arc<Block>)] {
         &self.parts
+    }
+
+    /// The accounts that the file defines.
+    pub fn accounts(&self) -> impl Iterator<Item = Account> {
+        self.parts.iter().flat_map(|(base, block)| {
+            block.accounts().iter().map(move |account| {
+                let span = account.origin.span.start + base..account.origin.span.end + base;
+                Account { origin: Origin { span, ..account.origin }, ..account.clone() }
+            })
+        })
     }
 
     /// The ids of the keys that are marked as revoked. They share the file's texts.

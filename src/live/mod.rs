@@ -166,14 +166,16 @@ impl Live {
     }
 
     /// Puts a new world in force. `error` is what still stands against the files.
-    fn swap(&self, next: World, error: Option<String>, now: Timestamp) {
+    /// Returns the one that was in force, which somebody may still look at.
+    fn swap(&self, next: World, error: Option<String>, now: Timestamp) -> Arc<World> {
         next.count(&self.metrics, now);
         let generation = next.generation();
-        self.cell.store(Arc::new(next));
+        let old = self.cell.swap(Arc::new(next));
         self.changes.send_replace(generation);
         let mut report = self.report();
         report.loaded_at = Some(now);
         report.error = error;
+        old
     }
 
     /// Keeps the world in force, and says why.

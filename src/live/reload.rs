@@ -2,6 +2,7 @@
 //! revoked stays revoked.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Live;
 use super::changes::Changes;
@@ -38,6 +39,8 @@ pub struct Reloader {
     /// As it was when it was last looked at.
     seen: Fingerprint,
     store: KeyStore,
+    /// Worlds that were in force and that somebody may still look at.
+    retired: Vec<Arc<World>>,
 }
 
 /// What one pass over the files found.
@@ -63,7 +66,16 @@ impl Reloader {
         let revocations = keyring.revocations;
         let world = World::new(&config, keys, &revocations, 1, metrics);
         let seen = fingerprint.clone();
-        let this = Self { files, config, revocations, watched, fingerprint, seen, store };
+        let this = Self {
+            files,
+            config,
+            revocations,
+            watched,
+            fingerprint,
+            seen,
+            store,
+            retired: Vec::new(),
+        };
         Ok((this, world, problems))
     }
 
@@ -83,6 +95,18 @@ impl Reloader {
     pub(super) fn is_stale(&mut self) -> bool {
         self.seen = Fingerprint::of(&self.watched, &self.seen, clock::now());
         !self.seen.has_contents_of(&self.fingerprint)
+    }
+
+    /// Drops the worlds that nobody looks at any more: here and not where they were last looked at,
+    /// since a large one takes a while. Says whether all are gone.
+    pub(super) fn bury(&mut self) -> bool {
+        self.retired.retain(|world| Arc::strong_count(world) > 1);
+        self.retired.is_empty()
+    }
+
+    /// Makes sure that files are read again even if they look the same.
+    pub(super) fn doubt(&mut self) {
+        self.store.doubt();
     }
 
     /// Loads again and swaps, or keeps what is in force.
@@ -125,12 +149,12 @@ impl Reloader {
         let changes = Changes::between(live.world().snapshot(), next.snapshot());
         let generation = next.generation();
         self.config = config;
-        live.swap(next, None, clock::now());
+        self.retired.push(live.swap(next, None, clock::now()));
         live.metrics().reloaded(true);
         changes.log(generation, "reloaded");
     }
 
-    fn keep(&self, live: &Live, problems: &Problems, revoked: Option<&Revoked>) {
+    fn keep(&mut self, live: &Live, problems: &Problems, revoked: Option<&Revoked>) {
         let error = problems.lines().into_iter().next().unwrap_or_default();
         live.metrics().reloaded(false);
         tracing::error!(problems = problems.tally(), "not reloaded: the old state stays in force");
@@ -140,7 +164,7 @@ impl Reloader {
             Some(next) => {
                 let changes = Changes::between(old.snapshot(), next.snapshot());
                 let generation = next.generation();
-                live.swap(next, Some(error), clock::now());
+                self.retired.push(live.swap(next, Some(error), clock::now()));
                 changes.log(generation, "revocations are in force all the same");
             }
             None => live.keep(error),

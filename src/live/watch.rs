@@ -23,6 +23,10 @@ const POLL: Duration = Duration::from_secs(2);
 const SETTLE: Duration = Duration::from_millis(30);
 /// How long to wait for quiet at most.
 const LONGEST_SETTLE: Duration = Duration::from_millis(300);
+/// How often to look whether anybody still looks at a world that is no longer in force.
+const BURY: Duration = Duration::from_millis(200);
+/// How far behind requests a reload stands (from 0, where they are, to 19).
+const NICENESS: i32 = 10;
 /// How many polls pass between two counts of the keys that have expired meanwhile.
 const COUNT_EVERY: u32 = 15;
 
@@ -57,9 +61,12 @@ pub fn spawn(live: Arc<Live>, reloader: Reloader) -> io::Result<Hints> {
     let (sender, receiver) = channel();
     let hints = Hints(sender);
     let own = hints.clone();
-    std::thread::Builder::new()
-        .name("reload".to_owned())
-        .spawn(move || Watch::new(live, reloader, own).run(&receiver))?;
+    std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
+        // Requests go first. Not the very last: where they take all there is, one tenth of a
+        // core still sees to it that a key that was revoked is refused in time.
+        let _ = rustix::process::nice(NICENESS);
+        Watch::new(live, reloader, own).run(&receiver);
+    })?;
     Ok(hints)
 }
 
@@ -91,12 +98,15 @@ impl Watch {
             // What changed before a directory was watched was not reported.
             let hint = match self.follow() {
                 true => Ok(Trigger::Event),
-                false => hints.recv_timeout(POLL),
+                false => self.wait(hints),
             };
             let requested = match hint {
                 Ok(first) => match settle(first, hints) {
                     Trigger::Stop => return,
-                    Trigger::Request => true,
+                    Trigger::Request => {
+                        self.reloader.doubt();
+                        true
+                    }
                     Trigger::Event => false,
                 },
                 Err(RecvTimeoutError::Timeout) => {
@@ -110,6 +120,19 @@ impl Watch {
             };
             if requested || self.reloader.is_stale() {
                 self.reloader.reload(&self.live);
+            }
+        }
+    }
+
+    /// Waits for a hint, or for the next poll.
+    fn wait(&mut self, hints: &Receiver<Trigger>) -> Result<Trigger, RecvTimeoutError> {
+        let until = clock::mono() + POLL;
+        loop {
+            let left = until.saturating_duration_since(clock::mono());
+            let wait = if self.reloader.bury() { left } else { left.min(BURY) };
+            match hints.recv_timeout(wait) {
+                Err(RecvTimeoutError::Timeout) if clock::mono() < until => {}
+                came => return came,
             }
         }
     }

@@ -74,7 +74,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: Args) -> Result<ExitCode, Problems> {
     let now = clock::now();
-    let ring = Ring::open_sound(&args.place)?;
+    let ring = Ring::open_to_add(&args.place)?;
     let account = ring.require_account(&args.account)?;
     if account.disabled {
         print::note(&format!("account {} is disabled: its keys are refused", account.id));

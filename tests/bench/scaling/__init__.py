@@ -1,0 +1,1 @@
+"""One million keys: what they take, and what they cost."""
