@@ -16,6 +16,7 @@
 //! issued; it leads to no other key, because what is looked up is a digest. An early return, which
 //! would lead there, costs a microsecond and more, and is noticed.
 
+use std::collections::HashSet;
 use std::hint::black_box;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -27,7 +28,7 @@ use keygate::gate::{
     Algorithm, Denial, Endpoint, Facts, Parts, SigningKey, Snapshot, TokenSettings, Tokens,
     Transport, decide,
 };
-use keygate::keys::{KeyRecord, KeyStatus};
+use keygate::keys::{ApiKey, Digester, KeyRecord, KeyStatus};
 
 use crate::world::{account, key, route, snapshot, world};
 
@@ -197,6 +198,23 @@ fn a_key_that_was_revoked_and_one_that_never_was_take_the_same_time() {
     let compared = Samples::take(known, never).compare("revoked and unknown");
     println!("{}", compared.told);
     assert!(compared.t < BOUND, "a stranger can tell known keys from unknown ones: {compared:?}");
+}
+
+/// For every digest the same one, and not the same one for all.
+#[test]
+fn what_is_not_known_is_compared_with_some_key() {
+    for count in [1, 2, 7, 300] {
+        let keys = (0..count).map(revoked).collect();
+        let table = world(vec![account("acme")], keys, Vec::new()).table;
+        let decoy = |number| {
+            let digest = Digester::Sha256.digest(&ApiKey::new(text("never", number).as_bytes()));
+            table.decoy(&digest).expect("a key").0
+        };
+        let decoys: HashSet<_> = (0..20 * count).map(decoy).collect();
+        assert!(decoys.len() > count / 2, "{} of {count}", decoys.len());
+        assert_eq!(decoy(1), decoy(1));
+    }
+    assert!(world(Vec::new(), Vec::new(), Vec::new()).table.is_empty());
 }
 
 /// One login: how long judging it took, in nanoseconds, and what it said.

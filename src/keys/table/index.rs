@@ -23,6 +23,9 @@ pub(super) struct Index {
 
 type Slots = [Option<Placed>];
 
+/// How far is looked for some place. Two of five are taken at least where keys only came.
+const NEAR: usize = 16;
+
 fn row(slots: &Slots, at: KeyIndex) -> Option<(&Block, &Row)> {
     let block = &*slots.get(at.slot())?.as_ref()?.block;
     block.rows().get(at.row()).map(|row| (block, row))
@@ -52,6 +55,14 @@ impl Index {
         let same =
             |at: &KeyIndex| row(slots, *at).is_some_and(|(_, row)| row.digest().matches(digest));
         self.digests.find(digest.bucket(), same).copied()
+    }
+
+    /// Some place, for a digest that has none: reached by the steps that lead to a place that is
+    /// found, through the same part of the table.
+    pub(super) fn near(&self, digest: &KeyDigest) -> Option<KeyIndex> {
+        let buckets = self.digests.num_buckets();
+        let first = usize::try_from(digest.bucket()).ok()? & buckets.checked_sub(1)?;
+        (first..buckets).take(NEAR).find_map(|at| self.digests.get_bucket(at)).copied()
     }
 
     pub(super) fn find_id(&self, slots: &Slots, id: &str) -> Option<KeyIndex> {

@@ -82,14 +82,19 @@ impl KeyTable {
     /// Some key, for a digest that none has: to do with it what would be done with the right one.
     #[must_use]
     pub fn decoy(&self, digest: &KeyDigest) -> Option<(KeyIndex, Key<'_>)> {
+        let at = self.index.near(digest).or_else(|| self.any(digest))?;
+        self.record(at).map(|key| (at, key))
+    }
+
+    /// A place that a digest draws.
+    fn any(&self, digest: &KeyDigest) -> Option<KeyIndex> {
         let random = digest.bucket();
         let pick = |of: usize, random: u64| {
             random.checked_rem(of as u64).and_then(|at| usize::try_from(at).ok())
         };
         let slot = *self.peopled.get(pick(self.peopled.len(), random >> 32)?)? as usize;
         let rows = self.slots.get(slot)?.as_ref()?.block.rows().len();
-        let at = KeyIndex::new(slot, pick(rows, random & u64::from(u32::MAX))?);
-        self.record(at).map(|key| (at, key))
+        Some(KeyIndex::new(slot, pick(rows, random & u64::from(u32::MAX))?))
     }
 
     /// The key of an id: what a token names.
