@@ -202,7 +202,7 @@ impl Ring {
         let mut paths = config::key_files(&keys, &mut Problems::default());
         paths.retain(|path| path.exists());
         let mut known = match what {
-            What::Accounts => KeyStore::default().load(&paths, &digester),
+            What::Accounts => KeyStore::survey(&paths, &digester),
             What::Everything | What::EverythingOrNothing => Vec::new(),
         }
         .into_iter();

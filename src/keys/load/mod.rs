@@ -35,6 +35,16 @@ pub struct KeyStore {
     held: HashMap<PathBuf, Held>,
     /// Tells under which pepper the digests were read.
     pepper: Option<KeyDigest>,
+    depth: Depth,
+}
+
+/// What is kept of a file.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Depth {
+    #[default]
+    Keys,
+    /// Nothing of the keys, not even whether their text is the same as before.
+    Accounts,
 }
 
 /// What one file holds.
@@ -69,6 +79,7 @@ impl KeyStore {
             // While requests are served, one core is enough.
             false => 1,
         };
+        let depth = self.depth;
         let mut old = std::mem::take(&mut self.held);
         let now = clock::now();
         let marks = paths.iter().map(|path| {
@@ -81,7 +92,7 @@ impl KeyStore {
             let same = held.as_ref().filter(|held| mark.is_some() && held.mark == *mark);
             match same {
                 Some(_) => None,
-                None => Some(Held::read(path, *mark, held.as_ref(), digester, threads)),
+                None => Some(Held::read(path, *mark, held.as_ref(), (digester, depth), threads)),
             }
         })
         .into_iter();
@@ -107,6 +118,12 @@ impl KeyStore {
         results
     }
 
+    /// Reads files as [`KeyStore::load`] does, to know whether they are sound and which accounts they
+    /// define: of the keys nothing is kept.
+    pub fn survey(paths: &[PathBuf], digester: &Digester) -> Vec<io::Result<Loaded>> {
+        Self { depth: Depth::Accounts, ..Self::default() }.load(paths, digester)
+    }
+
     /// Makes sure that every file is read again, whatever its mark.
     pub fn doubt(&mut self) {
         self.held.values_mut().for_each(|held| held.mark = None);
@@ -128,7 +145,7 @@ impl Held {
         path: &Path,
         mark: Option<Mark>,
         before: Option<&Self>,
-        digester: &Digester,
+        how: (&Digester, Depth),
         threads: usize,
     ) -> io::Result<Self> {
         let known = before.iter().flat_map(|before| &before.pieces);
@@ -143,7 +160,7 @@ impl Held {
                 break;
             }
             let read = in_parallel(&texts, threads, |(base, text), _| {
-                Piece::read(*base, text, &known, digester)
+                Piece::read(*base, text, &known, how)
             });
             for piece in read {
                 match piece {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use sha2::Digest as _;
 use sha2::Sha256;
 
+use super::Depth;
 use crate::keys::block::Block;
 use crate::keys::block::BlockBuilder;
 use crate::keys::digest::Digester;
@@ -36,23 +37,27 @@ impl Piece {
         base: usize,
         text: &[u8],
         known: &Known<'_>,
-        digester: &Digester,
+        how: (&Digester, Depth),
     ) -> Result<Self, [u8; 32]> {
-        let digest: [u8; 32] = Sha256::digest(text).into();
+        let digest: [u8; 32] = match how.1 {
+            Depth::Keys => Sha256::digest(text).into(),
+            Depth::Accounts => [0; 32],
+        };
         if let Some(blocks) = known.get(&digest) {
             return Ok(Self { digest, base, blocks: (*blocks).clone() });
         }
         let text = std::str::from_utf8(text).map_err(|_| digest)?;
-        let blocks = plainly(text, digester).or_else(|| fully(text, digester)).ok_or(digest)?;
+        let blocks = plainly(text, how).or_else(|| fully(text, how)).ok_or(digest)?;
         Ok(Self { digest, base, blocks })
     }
 }
 
-fn plainly(text: &str, digester: &Digester) -> Option<Vec<Arc<Block>>> {
+fn plainly(text: &str, (digester, depth): (&Digester, Depth)) -> Option<Vec<Arc<Block>>> {
     let mut blocks = Vec::with_capacity(1);
     let mut open = BlockBuilder::default();
     plain::read(text, digester, |item| match item {
         Item::Account(account) => open.account(account),
+        Item::Key(_) if depth == Depth::Accounts => {}
         Item::Key(draft) => {
             if open.is_full() {
                 blocks.push(Arc::new(std::mem::take(&mut open).build()));
@@ -66,7 +71,7 @@ fn plainly(text: &str, digester: &Digester) -> Option<Vec<Arc<Block>>> {
 
 /// Reads a piece as if it were a file: records do not depend on those before them. Only where
 /// nothing at all is to be said of it is that what the whole file would say.
-fn fully(text: &str, digester: &Digester) -> Option<Vec<Arc<Block>>> {
+fn fully(text: &str, (digester, depth): (&Digester, Depth)) -> Option<Vec<Arc<Block>>> {
     // What stands before the first header could stand against those of the next piece.
     let mut lines = text.lines().map(str::trim_start);
     let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
@@ -75,7 +80,10 @@ fn fully(text: &str, digester: &Digester) -> Option<Vec<Arc<Block>>> {
     }
     let mut problems = Problems::default();
     let source = Source::new("", Path::new(""), text);
-    let read = file::parse(&source, 0, digester, &mut problems);
+    let mut read = file::parse(&source, 0, digester, &mut problems);
+    if depth == Depth::Accounts {
+        read.keys.clear();
+    }
     let blocks = || Sheet::of(&read).parts().iter().map(|(_, block)| Arc::clone(block)).collect();
     problems.is_empty().then(blocks)
 }
