@@ -119,9 +119,10 @@ impl Snapshot {
         Self { parts, revocations, stripper, needs, prepared }
     }
 
-    /// The same world with more keys revoked.
+    /// The same world with more keys revoked; those that are stay so.
     #[must_use]
-    pub fn revoking(&self, revocations: Revocations) -> Self {
+    pub fn revoking(&self, mut revocations: Revocations) -> Self {
+        revocations.keys.extend(&self.revocations.keys);
         Self::new(self.parts.clone(), revocations)
     }
 

@@ -65,7 +65,7 @@ impl Pool {
         while let Some(mut connection) = self.next_idle() {
             // Who has closed, or sent what nobody asked for, is not asked.
             if connection.is_quiet() {
-                return Ok(Taken::Own(self.lease(connection, true)));
+                return Ok(Taken::Own(self.lease(connection, self.0.epoch.get(), true)));
             }
         }
         if let Some(shared) = self.shared().await {
@@ -77,14 +77,18 @@ impl Pool {
     /// A new connection.
     pub(super) async fn fresh(&self, upstream: &Arc<Upstream>) -> Result<Taken, ConnectError> {
         self.aim(upstream);
+        // Meanwhile others may aim at another upstream, whose connection this will not be.
+        let epoch = self.0.epoch.get();
         // Boxed: the state of a TLS handshake would make every request's future as large.
         match Box::pin(connect::open(upstream)).await? {
             Opened::Http1(stream) => {
                 let connection = Box::new(Connection::new(stream, &self.0.room));
-                Ok(Taken::Own(self.lease(connection, false)))
+                Ok(Taken::Own(self.lease(connection, epoch, false)))
             }
             Opened::Http2(sender) => {
-                *self.0.shared.borrow_mut() = Some(sender.clone());
+                if epoch == self.0.epoch.get() {
+                    *self.0.shared.borrow_mut() = Some(sender.clone());
+                }
                 Ok(Taken::Shared(sender, false))
             }
         }
@@ -123,16 +127,18 @@ impl Pool {
 
     async fn shared(&self) -> Option<http2::SendRequest<RequestBody>> {
         let mut sender = self.0.shared.borrow().clone()?;
+        let epoch = self.0.epoch.get();
         if sender.ready().await.is_ok() {
             return Some(sender);
         }
-        *self.0.shared.borrow_mut() = None;
+        if epoch == self.0.epoch.get() {
+            *self.0.shared.borrow_mut() = None;
+        }
         None
     }
 
-    fn lease(&self, connection: Box<Connection>, reused: bool) -> Lease {
-        let home = Some((self.clone(), self.0.epoch.get()));
-        Lease { connection: Some(connection), home, reused }
+    fn lease(&self, connection: Box<Connection>, epoch: u64, reused: bool) -> Lease {
+        Lease { connection: Some(connection), home: Some((self.clone(), epoch)), reused }
     }
 
     fn give_back(&self, epoch: u64, mut connection: Box<Connection>) {

@@ -2,17 +2,19 @@
 //! connection noticing.
 
 use std::fs;
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::symlink;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
-use crate::actors::client::{Client, bearer};
+use crate::actors::client::{Client, bearer, head};
 use crate::actors::origin::Origin;
 use crate::actors::pki::TRUSTED;
 use crate::actors::setup::{OTHER, READ, Setup, WRITE, account, key, usual_keys};
 use crate::actors::sidecar::Sidecar;
-use crate::actors::{eventually, never, scripts};
+use crate::actors::{Cue, eventually, never, scripts};
 
 /// A change is in force within a second; the rest is for a machine that has other work.
 const SOON: Duration = Duration::from_millis(1700);
@@ -375,4 +377,68 @@ fn reloads_drop_no_connection() {
         assert!(stream.piece().unwrap().is_some());
     }
     assert_eq!(origin.connections(), 2);
+}
+
+#[test]
+fn what_is_revoked_stays_so_when_the_file_that_says_it_vanishes() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin)
+        .config("[keys]\nfiles = [\"keys.toml\"]\nrevocations = \"revoked.txt\"")
+        .file("revoked.txt", "# none yet\n");
+    let sidecar = Sidecar::start(&setup);
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(WRITE)]).ok();
+    sidecar.replace("keygate.toml", "broken = ");
+    sidecar.replace("keys.toml", revoked("acme-write"));
+    soon(&mut client, WRITE, 401);
+    fs::remove_file(sidecar.path("keys.toml")).unwrap();
+    sidecar.replace("revoked.txt", "acme-read\n");
+    soon(&mut client, READ, 401);
+    client.get("/", &[&bearer(WRITE)]).refused(401, "invalid_credential");
+}
+
+/// A way to an address that opens only at a sign.
+fn gated(address: &str, cue: &Arc<Cue>) -> (String, Arc<Cue>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://{}", listener.local_addr().unwrap());
+    let (address, cue, asked) = (address.to_owned(), Arc::clone(cue), Arc::<Cue>::default());
+    let tell = Arc::clone(&asked);
+    std::thread::spawn(move || {
+        for client in listener.incoming().flatten() {
+            tell.raise();
+            cue.wait();
+            let server = TcpStream::connect(&address).unwrap();
+            let ways = [(&client, &server), (&server, &client)];
+            for (from, to) in ways.map(|(a, b)| (a.try_clone().unwrap(), b.try_clone().unwrap())) {
+                std::thread::spawn(move || std::io::copy(&mut &from, &mut &to));
+            }
+        }
+    });
+    (url, asked)
+}
+
+#[test]
+fn a_connection_that_opens_while_the_upstream_moves_serves_nobody_later() {
+    let origin = || Origin::tls(&TRUSTED.issue(), scripts::echo);
+    let (old, new, cue) = (origin(), origin(), Arc::<Cue>::default());
+    let (url, asked) = gated(old.url.trim_start_matches("https://"), &cue);
+    let setup = Setup::before_url(&url)
+        .upstream("ca = \"ca.pem\"\nconnect_timeout = \"20s\"")
+        .file("ca.pem", TRUSTED.pem())
+        .set("workers=1");
+    let sidecar = Sidecar::start(&setup);
+    let mut early = sidecar.client();
+    early.send(head("GET", "/", &[&bearer(READ)]));
+    assert!(asked.wait());
+    let (config, generation) = (sidecar.read("keygate.toml"), sidecar.generation());
+    sidecar.replace("keygate.toml", config.replace(&url, &new.url));
+    sidecar.reloaded(generation);
+    let mut later = sidecar.client();
+    later.get("/", &[&bearer(READ)]).ok();
+    cue.raise();
+    early.response("GET").ok();
+    for _ in 0..3 {
+        later.get("/", &[&bearer(READ)]).ok();
+    }
+    assert_eq!((old.count(), new.count()), (1, 4));
 }
