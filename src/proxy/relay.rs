@@ -125,15 +125,24 @@ fn outgoing(
     );
     let upload = Upload::new(payload.is_empty());
     let body = RequestBody::new(payload, snapshot.stripper(), &upload);
-    let root = || PathAndQuery::from_static("/");
     let out = Outgoing {
         method: parts.method.clone(),
-        target: parts.uri.path_and_query().cloned().unwrap_or_else(root),
+        target: target(&parts),
         headers: fields,
         body,
         upload,
     };
     (out, parts.extensions.remove())
+}
+
+/// What is asked for. An absolute form may have no path, which is `/` (RFC 9112, section 3.2.1).
+fn target(parts: &Parts) -> PathAndQuery {
+    let root = || PathAndQuery::from_static("/");
+    let Some(target) = parts.uri.path_and_query() else { return root() };
+    match target.as_str().starts_with('?') {
+        true => PathAndQuery::try_from(target.to_string()).unwrap_or_else(|_| root()),
+        false => target.clone(),
+    }
 }
 
 fn pass(answer: Answer, passing: Passing) -> Response<ResponseBody> {

@@ -89,6 +89,7 @@ async fn pump(
     let mut client = TokioIo::new(client);
     let copy = async {
         client.write_all(begun).await?;
+        client.flush().await?;
         let (received, sent) = tokio::io::copy_bidirectional(&mut client, &mut upstream).await?;
         Ok::<_, std::io::Error>((received, sent + begun.len() as u64))
     };

@@ -301,6 +301,11 @@ fn a_host_that_is_no_host_is_refused() {
     client.send(head("GET", target, &[&key]));
     client.response("GET").ok();
     assert_eq!(origin.only().target, "/absolute?q");
+    for (target, upstream) in [("https://keygate.test?q", "/?q"), ("https://keygate.test", "/")] {
+        client.send(head("GET", target, &[&key]));
+        client.response("GET").ok();
+        assert_eq!(origin.last().target, upstream);
+    }
 }
 
 #[test]

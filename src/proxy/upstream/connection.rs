@@ -91,6 +91,8 @@ impl Connection {
                 let ended = matches!(why, Broken::Closed | Broken::Io(_));
                 let unanswered = ended && exchange.heads.is_untouched() && self.buffer.is_empty();
                 let again = match (sending.into_unsent(), unanswered) {
+                    // What comes after a body's failure would look like its end.
+                    _ if matches!(why, Broken::Client) => Again::Never,
                     (Some(body), _) => Again::Unsent(body),
                     (None, true) => Again::Unanswered,
                     (None, false) => Again::Never,
