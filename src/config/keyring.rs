@@ -22,6 +22,7 @@ use crate::keys::KeyId;
 use crate::keys::KeyStore;
 use crate::keys::KeyTable;
 use crate::keys::KeyTableBuilder;
+use crate::keys::Kind;
 use crate::keys::Loaded;
 use crate::keys::Origin;
 use crate::keys::Sheet;
@@ -159,6 +160,11 @@ pub fn load_keys_again(
         };
         report(errors.iter().filter(holds), &sources, noted);
     });
+    if let Ok(table) = &table
+        && keys.basic_names_account
+    {
+        refuse_profile_keys_by_basic(table, &sources, noted);
+    }
     let keys = digester.zip(table.ok()).filter(|_| !problems.fatal());
     let keys = keys.map(|(digester, table)| LoadedKeys {
         table: Arc::new(table),
@@ -285,6 +291,20 @@ fn warn_if_world_readable(path: &Path, what: &str, problems: &mut Problems) {
     if world_readable(path) {
         let message = format!("everyone on this machine may read {what} in `{}`", path.display());
         problems.push(Problem::new(message).help("take the right away: `chmod o-r`").warning());
+    }
+}
+
+/// The account's id is the user name, and a profile key stands for no account's server.
+fn refuse_profile_keys_by_basic(table: &KeyTable, texts: &Texts, problems: &mut Problems) {
+    let mut sources = HashMap::new();
+    for (_, key) in table.keys() {
+        if key.kind() == Kind::Profile && key.basic() == Some(true) {
+            let (id, origin) = (key.id(), key.origin());
+            let _ = sources.entry(origin.file).or_insert_with(|| texts.read(origin.file));
+            let message = format!("profile key `{id}` cannot be presented by Basic");
+            let help = "remove `basic = true`, or make it a workspace key".to_owned();
+            problems.push(problem(message, None, &origin, &sources).help(help));
+        }
     }
 }
 

@@ -31,6 +31,9 @@ pub struct Keys {
     pub rotate_after: Option<SignedDuration>,
     /// The secret of HMAC-SHA-256 digests.
     pub pepper_file: Option<PathBuf>,
+    /// Whether Basic wants the account's id as the user name: then no profile key may be presented
+    /// by it.
+    pub basic_names_account: bool,
 }
 
 impl Keys {
@@ -45,6 +48,7 @@ impl Keys {
             default_access: Access::Read,
             rotate_after: None,
             pepper_file: None,
+            basic_names_account: false,
         })
     }
 }

@@ -38,6 +38,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::gate::Answers;
+use crate::gate::BasicUser;
 use crate::gate::Credentials;
 use crate::gate::Denial;
 use crate::gate::Identity;
@@ -180,6 +181,8 @@ fn read(
     let upstream = upstream::read(&mut root, files);
     let keys = keys::read(&mut root);
     let credentials = credentials::read(&mut root);
+    let basic_names_account = credentials.basic == Some(BasicUser::Account);
+    let keys = keys.map(|keys| Keys { basic_names_account, ..keys });
     let identity = identity::read(&mut root);
     let answers = responses::read(&mut root, &credentials);
     let routes = routes::read(&mut root);

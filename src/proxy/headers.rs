@@ -73,8 +73,11 @@ pub(super) fn upstream(
     set_forwarded(&mut fields, sender);
     if let Some(key) = key {
         for (name, value) in snapshot.identity_of(key, profile) {
-            // A name of ours may be given another meaning.
-            if is_ours(name) || [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST].contains(name) {
+            // A name of ours, or the one that carries keys, may be given another meaning.
+            if is_ours(name)
+                || [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST].contains(name)
+                || stripper.carrier() == Some(name)
+            {
                 fields.remove(name);
             }
             fields.push(name.clone(), value);
