@@ -57,16 +57,18 @@ fn a_client_that_will_send_no_more_has_left() {
     }
 }
 
-/// A refusal waits for nobody, so it comes before anything is known of the leaving.
+/// A refusal waits for nobody; whether it comes depends on whether the leaving was seen first. It is
+/// whole or not there, and nothing goes upstream.
 #[test]
-fn what_is_answered_here_is_answered_to_whom_it_will_send_no_more_too() {
+fn what_is_answered_here_comes_whole_or_not_at_all_to_whom_it_will_send_no_more() {
     let origin = Origin::echo();
     let sidecar = start(&origin);
     for _ in 0..20 {
         let stream = ask(&sidecar, &[]);
         stream.shutdown(Shutdown::Write).unwrap();
         let said = all_that_is_said(stream);
-        assert!(said.starts_with("HTTP/1.1 401 ") && said.contains("no_credential"), "{said}");
+        let whole = said.starts_with("HTTP/1.1 401 ") && said.contains("no_credential");
+        assert!(whole || said.is_empty(), "{said}");
     }
     assert_eq!(origin.count(), 0);
 }
