@@ -125,8 +125,8 @@ async fn once_more(
 }
 
 /// Waits for what is pinned elsewhere, or its state would be there twice; but no longer than the
-/// limits allow. As long as the client's body goes on, the upstream is
-/// not late; while it pauses, it is the client who is.
+/// limits allow. As long as the client's body goes on, the upstream is not late; while it pauses, it
+/// is the client who is.
 pub(super) async fn bounded<T>(
     upstream: &Upstream,
     upload: &Upload,

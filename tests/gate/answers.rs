@@ -8,6 +8,7 @@ use proptest::sample::select;
 use serde::Deserialize;
 
 use crate::answered::{compared, heard};
+use crate::changes::{byte, changed};
 
 #[derive(Deserialize)]
 struct Corpus {
@@ -148,24 +149,6 @@ fn answer() -> impl Strategy<Value = Vec<u8>> {
     });
     let known: Vec<_> = corpus().iter().map(|answer| latin1(&answer.says)).collect();
     prop_oneof![made, select(known)]
-}
-
-/// A byte that someone might take for another.
-fn byte() -> impl Strategy<Value = u8> {
-    prop_oneof![select(&b"\r\n\t \0:;,0123aAfFx+-_\x0b\x0c\x7f\x80\xff"[..]), any::<u8>()]
-}
-
-fn changed(input: Vec<u8>, changes: Vec<(prop::sample::Index, u8, u8)>) -> Vec<u8> {
-    changes.into_iter().fold(input, |mut input, (at, byte, how)| {
-        let at = at.index(input.len() + 1);
-        match how % 3 {
-            0 => input.insert(at, byte),
-            1 if at < input.len() => input[at] = byte,
-            _ if at < input.len() => drop(input.remove(at)),
-            _ => {}
-        }
-        input
-    })
 }
 
 proptest! {

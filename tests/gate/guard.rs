@@ -4,6 +4,7 @@
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use crate::changes::{byte, changed};
 use crate::wire::{compared, heard, written};
 
 const LINES: [&str; 18] = [
@@ -108,24 +109,6 @@ fn request() -> impl Strategy<Value = Vec<u8>> {
     (line, fields, select(&BODIES[..])).prop_map(|(line, fields, body)| {
         let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
         latin1(&format!("{line}\r\nHost: h\r\n{fields}\r\n{body}"))
-    })
-}
-
-/// A byte that someone might take for another.
-fn byte() -> impl Strategy<Value = u8> {
-    prop_oneof![select(&b"\r\n\t \0:;,0123aAfFx+-_\x0b\x0c\x7f\x80\xff"[..]), any::<u8>()]
-}
-
-fn changed(input: Vec<u8>, changes: Vec<(prop::sample::Index, u8, u8)>) -> Vec<u8> {
-    changes.into_iter().fold(input, |mut input, (at, byte, how)| {
-        let at = at.index(input.len() + 1);
-        match how % 3 {
-            0 => input.insert(at, byte),
-            1 if at < input.len() => input[at] = byte,
-            _ if at < input.len() => drop(input.remove(at)),
-            _ => {}
-        }
-        input
     })
 }
 

@@ -9,6 +9,7 @@
 
 mod answered;
 mod answers;
+mod changes;
 mod differential;
 mod documents;
 mod guard;
