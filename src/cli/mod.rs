@@ -7,6 +7,7 @@
 mod accounts;
 mod check;
 mod explain;
+mod health;
 mod init;
 mod keys;
 mod print;
@@ -45,6 +46,7 @@ enum Command {
     Run(run::Args),
     Check(check::Args),
     Explain(Box<explain::Args>),
+    Health(health::Args),
     #[command(subcommand)]
     Keys(keys::Command),
     #[command(subcommand)]
@@ -91,6 +93,7 @@ impl Command {
             Self::Run(args) => run::run(args),
             Self::Check(args) => check::run(args),
             Self::Explain(args) => explain::run(&args),
+            Self::Health(args) => health::run(&args),
             Self::Keys(command) => keys::run(command),
             Self::Accounts(command) => accounts::run(command),
             Self::Tokens(command) => tokens::run(&command),

@@ -1,17 +1,17 @@
 //! `[listen]` and `workers`: where requests come in.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use ipnet::IpNet;
 
+use super::admin_address;
+use super::admin_address::AdminAddress;
 use super::reading::choice;
 use super::reading::judge;
 use super::units;
 use crate::gate::HttpAccepts;
 use crate::source::At;
 use crate::source::Section;
-use crate::source::Value;
 
 /// Where requests come in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,15 +28,6 @@ pub struct Listen {
     pub trusted_proxies: Vec<IpNet>,
     /// Whether their connections begin with a header of the PROXY protocol.
     pub proxy_protocol: bool,
-}
-
-/// Where the admin listener is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum AdminAddress {
-    /// An address and a port.
-    Tcp(SocketAddr),
-    /// A Unix socket.
-    Unix(PathBuf),
 }
 
 /// Threads, each with its own listeners; 0 becomes the number of cores that the process may use.
@@ -78,7 +69,7 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Listen {
     }
     let forwarded = section.peek("http_accepts").map(|(_, value)| value);
     listen.http_accepts = http_accepts(&mut section, listen.http.is_empty());
-    listen.admin = admin(&mut section);
+    listen.admin = admin_address::read(&mut section);
     let before = section.problems().len();
     listen.trusted_proxies = trusted_proxies(&mut section);
     let misread = section.problems().len() > before;
@@ -149,19 +140,6 @@ fn addresses(section: &mut Section<'_, '_>, name: &'static str) -> Vec<SocketAdd
         addresses.push(address);
     }
     addresses
-}
-
-fn admin(section: &mut Section<'_, '_>) -> Option<AdminAddress> {
-    let at = section.take("admin")?;
-    if let Value::Boolean(false) = at.value {
-        return None;
-    }
-    let At { value, span } = section.as_string("admin", at)?;
-    if let Some(path) = value.strip_prefix("unix:") {
-        return Some(AdminAddress::Unix(section.source().path(path, &span)));
-    }
-    let address = units::socket(&value).map(AdminAddress::Tcp);
-    judge(section, &span, address)
 }
 
 fn trusted_proxies(section: &mut Section<'_, '_>) -> Vec<IpNet> {

@@ -2,6 +2,7 @@
 //!
 //! One file for each section of it. Must not know tokio or hyper.
 
+mod admin_address;
 mod body_rules;
 mod bounds;
 mod certificate;
@@ -51,6 +52,7 @@ use crate::source::Section;
 use crate::source::Source;
 use crate::source::Span;
 
+pub use admin_address::AdminAddress;
 pub use bounds::Bounds;
 pub use drain::Drain;
 pub use keyfiles::key_files;
@@ -62,7 +64,6 @@ pub use keyring::load_keys;
 pub use keyring::load_keys_again;
 pub use keyring::load_revocations;
 pub use keys::Keys;
-pub use listen::AdminAddress;
 pub use listen::Listen;
 pub use places::Place;
 pub use places::Places;

@@ -44,6 +44,8 @@ mod grpc;
 #[cfg(test)]
 mod guessing;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod http2_attacks;
 #[cfg(test)]
 mod http2_form;

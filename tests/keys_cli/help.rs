@@ -31,9 +31,17 @@ fn there_is_a_manual_page_for_every_command() {
 fn help_is_an_answer_and_names_every_command() {
     let home = Home::empty();
     let help = home.run(&["--help"]).done();
-    for command in
-        ["quickstart", "init", "run", "check", "keys", "accounts", "tokens", "completions"]
-    {
+    for command in [
+        "quickstart",
+        "init",
+        "run",
+        "check",
+        "health",
+        "keys",
+        "accounts",
+        "tokens",
+        "completions",
+    ] {
         assert!(help.contains(&format!("\n  {command} ")), "{command}\n{help}");
     }
     let help = home.run(&["keys", "--help"]).done();

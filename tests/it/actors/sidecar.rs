@@ -24,7 +24,7 @@ pub(crate) struct Sidecar {
     pub(crate) log: Transcript,
     pub(crate) https: SocketAddr,
     pub(crate) http: Option<SocketAddr>,
-    admin: String,
+    pub(crate) admin: String,
 }
 
 impl Sidecar {
