@@ -10,41 +10,18 @@ import os
 import secrets
 import shutil
 import socketserver
-import subprocess
 import tarfile
 import tempfile
 import threading
-import time
 import unittest
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from manifest import ROOT, config_text, documents, publish
+from containers import CONFINED, MEMORY, build, eventually, peak_memory, podman, run, stripped
+from manifest import config_text, documents, publish
 
 READ_KEY = "read." + secrets.token_hex(24)
 WRITE_KEY = "write." + secrets.token_hex(24)
-PATIENCE = 30.0
-
-
-def run(*arguments, check=True, **options):
-    done = subprocess.run(arguments, capture_output=True, text=True, **options)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}")
-    return done
-
-
-def podman(*arguments, **options):
-    return run("podman", *arguments, **options)
-
-
-def eventually(condition, what):
-    """Asks until it holds; the deadline is for when it never does."""
-    end = time.monotonic() + PATIENCE
-    while time.monotonic() < end:
-        if condition():
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"not within {PATIENCE:.0f} s: {what}")
 
 
 class Api(BaseHTTPRequestHandler):
@@ -97,13 +74,8 @@ class Image(unittest.TestCase):
 
     @classmethod
     def build(cls, binary):
-        context = cls.directory / "context"
-        context.mkdir()
-        run("strip", "-o", context / "keygate", binary)
-        podman(
-            "build", "--quiet", "--timestamp", "0", "--build-arg", "BINARY=keygate",
-            "--file", ROOT / "deploy" / "Dockerfile", "--tag", cls.image, context,
-        )
+        cls.binary = stripped(cls.directory)
+        cls.id = build(cls.binary, cls.image)
         cls.addClassCleanup(podman, "rmi", "--force", cls.image)
 
     @classmethod
@@ -131,7 +103,7 @@ class Image(unittest.TestCase):
     def start(cls):
         cls.container = cls.launch("--detach", "--publish", "127.0.0.1::8443", "--publish",
                                    "127.0.0.1::9090").stdout.strip()
-        cls.addClassCleanup(podman, "rm", "--force", cls.container, check=False)
+        cls.addClassCleanup(podman, "rm", "--force", "--time=0", cls.container, check=False)
         cls.https, cls.admin = (cls.port(port) for port in (8443, 9090))
         try:
             eventually(lambda: cls.status(f"http://127.0.0.1:{cls.admin}/readyz") == 200, "ready")
@@ -146,8 +118,7 @@ class Image(unittest.TestCase):
                   "api": "/api"}
         volumes = [f"--volume={cls.directory / name}:{at}:ro" for name, at in mounts.items()]
         return podman(
-            "run", "--read-only", "--cap-drop=all", "--security-opt=no-new-privileges",
-            "--memory=64m", *volumes, *options, cls.image, *command, check=check,
+            "run", *CONFINED, *volumes, *options, cls.image, *command, check=check,
         )
 
     @classmethod
@@ -191,18 +162,47 @@ class Image(unittest.TestCase):
         text = run("curl", "-sS", f"http://127.0.0.1:{self.admin}/metrics").stdout
         self.assertIn('keygate_keys{state="active"} 2', text)
 
-    def test_1_it_is_not_root_and_holds_nothing_but_the_binary(self):
+    def test_1_it_is_not_root_and_has_no_shell(self):
         user = podman("image", "inspect", "--format", "{{.Config.User}}", self.image).stdout
         self.assertEqual(user.strip(), "65532:65532")
-        archive = self.directory / "image.tar"
-        podman("save", "--quiet", "--output", archive, self.image)
-        held = set()
+        self.assertEqual(set(self.files()), {"keygate", "keygate.cdx.json"})
+
+    def test_1_the_image_says_what_it_is_and_what_it_is_made_of(self):
+        form = "{{json .Config.Labels}}"
+        labels = json.loads(podman("image", "inspect", "--format", form, self.image).stdout)
+        version = run(self.binary, "--version").stdout.split()[1]
+        named = {name.removeprefix("org.opencontainers.image."): labels[name] for name in labels}
+        self.assertEqual(named.pop("version"), version)
+        self.assertEqual(named.pop("title"), "keygate")
+        self.assertEqual(set(named), {"description", "licenses", "revision"})
+        held = self.files()
+        made_of = json.loads(held["keygate.cdx.json"])["metadata"]["component"]
+        digest = hashlib.sha256(held["keygate"]).hexdigest()
+        self.assertEqual(made_of["hashes"], [{"alg": "SHA-256", "content": digest}])
+
+    def test_1_the_same_binary_gives_the_same_image(self):
+        os.utime(self.binary, (1, 1))
+        again = f"{self.image}-again"
+        self.addCleanup(podman, "rmi", "--force", again)
+        self.assertEqual(build(self.binary, again), self.id)
+        with self.binary.open("ab") as file:
+            file.write(b"x")
+        self.assertNotEqual(build(self.binary, again), self.id)
+
+    @classmethod
+    def files(cls):
+        """What stands in the image's layers."""
+        archive = cls.directory / "image.tar"
+        if not archive.exists():
+            podman("save", "--quiet", "--output", archive, cls.image)
+        held = {}
         with tarfile.open(archive) as image:
-            layers = [member for member in image if member.isfile()]
-            for layer in (member for member in layers if member.name.endswith(".tar")):
-                with tarfile.open(fileobj=image.extractfile(layer)) as files:
-                    held |= {file.name for file in files if file.isfile()}
-        self.assertEqual(held, {"keygate"})
+            for layer in image:
+                if layer.isfile() and layer.name.endswith(".tar"):
+                    with tarfile.open(fileobj=image.extractfile(layer)) as files:
+                        held.update({file.name: files.extractfile(file).read()
+                                     for file in files if file.isfile()})
+        return held
 
     def test_1_the_mounted_files_pass_the_check(self):
         done = self.launch("--rm", command=("check", "--config", "/etc/keygate/keygate.toml"),
@@ -217,6 +217,7 @@ class Image(unittest.TestCase):
         self.assertEqual(self.ask("-H", f"Authorization: Bearer {READ_KEY}")[0], 200)
 
     def test_3_it_ends_in_order_when_told(self):
+        self.assertLess(peak_memory(self.container), MEMORY)
         podman("stop", "--time", "30", self.container)
         state = podman("inspect", "--format", "{{.State.ExitCode}} {{.State.OOMKilled}}",
                        self.container).stdout.split()
