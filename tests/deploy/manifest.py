@@ -16,7 +16,8 @@ from tools import run, tool
 ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 BASE = "base"
-OVERLAYS = ["overlays/cert-manager", "overlays/plain-sidecar", "overlays/standalone"]
+OVERLAYS = [f"overlays/{name}" for name in (
+    "cert-manager", "plain-sidecar", "standalone", "unix-socket")]
 
 # Kubernetes' resource.Quantity: a number and one of these suffixes.
 QUANTITY = re.compile(r"^[+-]?(\d+(\.\d*)?|\.\d+)(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?\d+)?$")

@@ -23,6 +23,7 @@ NEWEST = kubernetes_validate.latest_version()
 ALL = [BASE, *OVERLAYS]
 PLAIN = "overlays/plain-sidecar"
 STANDALONE = "overlays/standalone"
+SOCKET = "overlays/unix-socket"
 
 # What of cert-manager's Certificate (v1) we write; anything else is a slip of the pen.
 CERTIFICATE = {
@@ -176,6 +177,10 @@ class Alone(Every, unittest.TestCase):
     which = STANDALONE
 
 
+class UnixSocket(Every, unittest.TestCase):
+    which = SOCKET
+
+
 class Sidecar(unittest.TestCase):
     def test_in_the_base_it_is_native(self):
         for which in (BASE, "overlays/cert-manager"):
@@ -191,6 +196,17 @@ class Sidecar(unittest.TestCase):
             api = containers_of(pod_of(deployment_of(found)))[1]
             self.assertEqual(api["name"], "api")
             self.assertNotIn("ports", api)
+
+    def test_or_by_a_socket_in_a_directory_that_both_have(self):
+        found = documents(SOCKET)
+        upstream = tomllib.loads(config_text(found))["upstream"]["url"]
+        pod = pod_of(deployment_of(found))
+        for container in containers_of(pod):
+            mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+            directory = Path(upstream.removeprefix("unix:")).parent
+            self.assertEqual(mounts[str(directory)], "app", container["name"])
+        (shared,) = [volume for volume in pod["volumes"] if volume["name"] == "app"]
+        self.assertEqual(shared["emptyDir"]["medium"], "Memory")
 
     def test_the_ordinary_one_stands_first_and_ends_before_the_api(self):
         found = documents(PLAIN)
