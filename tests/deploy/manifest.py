@@ -11,16 +11,17 @@ from pathlib import Path
 
 import yaml
 
-from tools import run, tool
+from containers import ROOT, run
+from tools import tool
 
-ROOT = Path(__file__).resolve().parents[2]
 KUBERNETES = ROOT / "deploy" / "kubernetes"
 BASE = "base"
 OVERLAYS = [f"overlays/{name}" for name in (
     "cert-manager", "plain-sidecar", "standalone", "unix-socket")]
 
 # Kubernetes' resource.Quantity: a number and one of these suffixes.
-QUANTITY = re.compile(r"^[+-]?(\d+(\.\d*)?|\.\d+)(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?\d+)?$")
+QUANTITY = re.compile(
+    r"^[+-]?(\d+(\.\d*)?|\.\d+)(Ki|Mi|Gi|Ti|Pi|Ei|n|u|m|k|M|G|T|P|E|[eE][+-]?\d+)?$")
 
 
 def documents(which=BASE):
@@ -172,7 +173,7 @@ RESTRICTED_VOLUMES = {
 
 
 def unrestricted(pod):
-    """What the Pod Security Standard "restricted" does not let in, and what we ask for beyond it."""
+    """What the Pod Security Standard "restricted" does not let in, and what we want besides."""
     for shared in ("hostNetwork", "hostPID", "hostIPC"):
         if pod.get(shared):
             yield f"{shared} is on"

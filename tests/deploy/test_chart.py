@@ -11,11 +11,12 @@ from pathlib import Path
 import kubernetes_validate
 import yaml
 
+from containers import ROOT, run
 from manifest import (
-    ROOT, config_text, containers_of, deployment_of, documents, mistakes, of_kind, parsed, pod_of,
+    config_text, containers_of, deployment_of, documents, mistakes, of_kind, parsed, pod_of,
     unrestricted,
 )
-from tools import run, tool
+from tools import tool
 
 CHART = ROOT / "deploy" / "helm" / "keygate"
 OLDEST, NEWEST = "1.29", kubernetes_validate.latest_version()
@@ -67,7 +68,8 @@ class Same(unittest.TestCase):
         self.maxDiff = None
         for directory, (release, values) in SAME.items():
             with self.subTest(directory):
-                chart, kustomized = by_name(rendered(release, values)), by_name(documents(directory))
+                chart = by_name(rendered(release, values))
+                kustomized = by_name(documents(directory))
                 self.assertEqual(sorted(chart), sorted(kustomized))
                 for name, document in kustomized.items():
                     self.assertEqual(chart[name], document, name)

@@ -11,11 +11,11 @@ from pathlib import Path
 import jsonschema
 import kubernetes_validate
 
+from containers import ROOT, run
 from manifest import (
-    BASE, OVERLAYS, ROOT, config_text, containers_of, deployment_of, documents, keygate_of,
+    BASE, OVERLAYS, config_text, containers_of, deployment_of, documents, keygate_of,
     mistakes, of_kind, pod_of, policies_of, publish, unrestricted,
 )
-from tools import run
 
 OLDEST = "1.29"  # the first Kubernetes with native sidecars switched on
 OLDEST_PLAIN = "1.26"  # what the ordinary sidecar is for: older ones

