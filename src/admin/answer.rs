@@ -44,6 +44,7 @@ fn readiness(state: &State) -> Response<Bytes> {
 fn metrics(headers: &HeaderMap, state: &State) -> Response<Bytes> {
     let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok());
     let exposition = Exposition::accepted(accept);
+    state.metrics.set_occupancy((state.occupancy)());
     respond(StatusCode::OK, exposition.content_type(), state.metrics.render(exposition))
 }
 
@@ -62,10 +63,16 @@ mod tests {
 
     use super::*;
     use crate::observe::Metrics;
+    use crate::observe::Occupancy;
     use crate::observe::Status;
 
+    fn state(status: impl Fn() -> Status + Send + Sync + 'static) -> State {
+        let occupancy = || Occupancy { ready: true, ..Occupancy::default() };
+        State { metrics: Metrics::new(), status: Arc::new(status), occupancy: Arc::new(occupancy) }
+    }
+
     fn ask(method: Method, path: &str, status: Status) -> Response<Bytes> {
-        let state = State { metrics: Metrics::new(), status: Arc::new(move || status.clone()) };
+        let state = state(move || status.clone());
         let request = Request::builder().method(method).uri(path).body(()).unwrap();
         answer(&request, &state)
     }
@@ -116,11 +123,14 @@ mod tests {
     fn metrics_come_in_the_format_that_is_asked_for() {
         let plain = get("/metrics");
         assert_eq!(plain.headers()[CONTENT_TYPE], "text/plain; version=0.0.4; charset=utf-8");
-        let state = State { metrics: Metrics::new(), status: Arc::new(Status::default) };
+        let state = state(Status::default);
         let accept = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5";
         let request = Request::get("/metrics").header(ACCEPT, accept).body(()).unwrap();
         let open = answer(&request, &state);
         assert!(open.body().ends_with(b"# EOF\n"));
+        // What is shared is looked at for each answer.
+        let text = String::from_utf8(plain.body().to_vec()).unwrap();
+        assert!(text.contains("\nkeygate_ready 1\n"), "{text}");
     }
 
     #[test]

@@ -25,6 +25,7 @@ use tokio::task::JoinSet;
 use crate::observe::ConnectionGuard;
 use crate::observe::ListenerKind;
 use crate::observe::Metrics;
+use crate::observe::Occupancy;
 use crate::observe::Status;
 
 pub use listener::Listener;
@@ -48,6 +49,8 @@ pub struct State {
     pub metrics: Arc<Metrics>,
     /// Asked anew for each `/readyz`.
     pub status: Arc<dyn Fn() -> Status + Send + Sync>,
+    /// Asked anew for each `/metrics`.
+    pub occupancy: Arc<dyn Fn() -> Occupancy + Send + Sync>,
 }
 
 impl fmt::Debug for State {
@@ -82,6 +85,7 @@ pub async fn serve(listener: Listener, state: State, shutdown: impl Future<Outpu
                         connections.spawn_local(connection(stream, state, guard));
                     }
                     Err(error) => {
+                        worker.accept_error(ListenerKind::Admin);
                         // Said once, not once for each attempt.
                         if !failing {
                             tracing::warn!(%error, "the admin listener cannot accept");
@@ -129,7 +133,8 @@ mod tests {
             let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
             let address = listener.local_addr().unwrap().to_string();
             let status = || Status { ready: true, generation: 5, ..Status::default() };
-            let state = State { metrics: Metrics::new(), status: Arc::new(status) };
+            let occupancy = Arc::new(Occupancy::default);
+            let state = State { metrics: Metrics::new(), status: Arc::new(status), occupancy };
             let (stop, stopped) = oneshot::channel::<()>();
             let shutdown = async { drop(stopped.await) };
             let server = tokio::task::spawn_local(serve(Listener::Tcp(listener), state, shutdown));

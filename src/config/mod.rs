@@ -16,6 +16,7 @@ mod keyring;
 mod keys;
 mod limits;
 mod listen;
+mod metrics;
 mod overrides;
 mod places;
 mod reading;
@@ -65,6 +66,7 @@ pub use keyring::load_keys_again;
 pub use keyring::load_revocations;
 pub use keys::Keys;
 pub use listen::Listen;
+pub use metrics::MetricsConfig;
 pub use places::Place;
 pub use places::Places;
 pub use revocations::Revoked;
@@ -105,6 +107,8 @@ pub struct Config {
     pub bounds: Bounds,
     /// How to end.
     pub drain: Drain,
+    /// What is counted.
+    pub metrics: MetricsConfig,
 }
 
 impl Config {
@@ -189,6 +193,7 @@ fn read(
     let routes = routes::read(&mut root);
     let bounds = bounds::read(&mut root);
     let drain = drain::read(&mut root);
+    let metrics = metrics::read(&mut root);
     let tokens = tokens::read(&mut root, files, &credentials, routes.as_ref());
     if let Some(span) = routes.as_ref().and_then(|routes| routes.account_from.as_ref()) {
         warn_of_oracle(&mut root, span, &answers);
@@ -209,6 +214,7 @@ fn read(
         tokens,
         bounds,
         drain,
+        metrics,
     });
     (config, keys)
 }

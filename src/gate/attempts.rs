@@ -59,6 +59,12 @@ impl Attempts {
     pub fn remembered(&self) -> usize {
         self.rates.lanes()
     }
+
+    /// What counts them.
+    #[must_use]
+    pub const fn rates(&self) -> &Rates {
+        &self.rates
+    }
 }
 
 /// Whether it is what somebody gets who guesses.

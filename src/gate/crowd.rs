@@ -57,10 +57,7 @@ impl Crowd {
     /// # Errors
     /// When there is none.
     pub fn enter(&self, address: IpAddr, most: Most) -> Result<Place, Crowded> {
-        let all = match most.all {
-            0 => self.0.capacity.load(Relaxed),
-            all => all,
-        };
+        let all = self.most(most.all);
         // Counted first, and given back with the place: two that come at once do not both find the
         // last one free.
         let place = Place { crowd: self.clone(), address: neighbourhood(address) };
@@ -73,6 +70,15 @@ impl Crowd {
             return Err(Crowded::Address);
         }
         Ok(place)
+    }
+
+    /// How many there may be in all, where 0 is no number.
+    #[must_use]
+    pub fn most(&self, all: usize) -> usize {
+        match all {
+            0 => self.0.capacity.load(Relaxed),
+            all => all,
+        }
     }
 
     /// How many connections there are.

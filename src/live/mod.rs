@@ -20,7 +20,10 @@ use crate::gate::Budget;
 use crate::gate::Crowd;
 use crate::gate::Rates;
 use crate::gate::Slots;
+use crate::observe::Lanes;
+use crate::observe::Limiter;
 use crate::observe::Metrics;
+use crate::observe::Occupancy;
 use crate::observe::Status;
 
 pub use self::reload::Files;
@@ -162,6 +165,36 @@ impl Live {
             accounts: world.snapshot().table().accounts_len(),
             loaded_at: report.loaded_at.map(|at| at.to_string()),
             error: report.error.clone(),
+        }
+    }
+
+    /// What is taken of what requests share.
+    #[must_use]
+    pub fn occupancy(&self) -> Occupancy {
+        let world = self.world();
+        let report = self.report();
+        let number = |count: usize| count as u64;
+        let addresses = |rates: &Rates| {
+            let (now, most) = rates.addresses();
+            Some((number(now), number(most)))
+        };
+        let attempts = self.attempts.rates();
+        let limiters = Limiter::ALL.map(|limiter| match limiter {
+            Limiter::Rate => {
+                Lanes { entries: number(self.rates.lanes()), addresses: addresses(&self.rates) }
+            }
+            Limiter::InFlight => Lanes { entries: number(self.slots.lanes()), addresses: None },
+            Limiter::Failures => {
+                Lanes { entries: number(attempts.lanes()), addresses: addresses(attempts) }
+            }
+        });
+        Occupancy {
+            ready: report.serving && !report.draining,
+            draining: report.draining,
+            connections_limit: number(self.crowd.most(world.bounds().connections)),
+            limiters,
+            body_memory: number(self.budget.used()),
+            body_memory_limit: number(world.body_memory()),
         }
     }
 

@@ -111,6 +111,14 @@ impl Reloader {
 
     /// Loads again and swaps, or keeps what is in force.
     pub(super) fn reload(&mut self, live: &Live) {
+        let began = clock::mono();
+        let loaded = self.load(live);
+        let took = clock::mono().saturating_duration_since(began);
+        live.metrics().reloaded(loaded, took, clock::now());
+    }
+
+    /// Says whether all was right.
+    fn load(&mut self, live: &Live) -> bool {
         let old = live.world();
         let Self { files, config, revocations, store, seen, watched, .. } = self;
         let in_force = InForce { config, revocations, table: old.snapshot().table() };
@@ -126,17 +134,25 @@ impl Reloader {
         self.seen = fingerprint.clone();
         (self.watched, self.fingerprint) = (watched, fingerprint);
         log(&problems);
-        let Some(keyring) = keyring else { return self.keep(live, &problems, None) };
+        let Some(keyring) = keyring else {
+            self.keep(live, &problems, None);
+            return false;
+        };
         let (Some(config), false) = (config, problems.fatal()) else {
             let revoked = keyring.revoked();
             self.revocations = keyring.revocations;
-            return self.keep(live, &problems, Some(&revoked));
+            self.keep(live, &problems, Some(&revoked));
+            return false;
         };
-        let Some(keys) = keyring.keys else { return self.keep(live, &problems, None) };
+        let Some(keys) = keyring.keys else {
+            self.keep(live, &problems, None);
+            return false;
+        };
         self.revocations = keyring.revocations;
         let generation = old.generation() + 1;
         let next = World::new(&config, keys, &self.revocations, generation, live.metrics());
         self.swap(live, next.reusing(&old), config);
+        true
     }
 
     fn swap(&mut self, live: &Live, next: World, config: Config) {
@@ -150,13 +166,11 @@ impl Reloader {
         let generation = next.generation();
         self.config = config;
         self.retired.push(live.swap(next, None, clock::now()));
-        live.metrics().reloaded(true);
         changes.log(generation, "reloaded");
     }
 
     fn keep(&mut self, live: &Live, problems: &Problems, revoked: Option<&Revoked>) {
         let error = problems.lines().into_iter().next().unwrap_or_default();
-        live.metrics().reloaded(false);
         tracing::error!(problems = problems.tally(), "not reloaded: the old state stays in force");
         let old = live.world();
         let next = revoked.map(|revoked| old.revoking(revoked));

@@ -121,6 +121,7 @@ impl Watch {
             if requested || self.reloader.is_stale() {
                 self.reloader.reload(&self.live);
             }
+            self.live.metrics().files_checked(clock::now());
         }
     }
 

@@ -15,12 +15,16 @@ use crate::config::Upstream;
 use crate::gate::Endpoint;
 use crate::gate::Parts;
 use crate::gate::Revocations;
+use crate::gate::Route;
 use crate::gate::RouteIndex;
 use crate::gate::Snapshot;
 use crate::keys::KeyStatus;
+use crate::observe::EXPIRING_WITHIN_DAYS;
 use crate::observe::KeyCounts;
 use crate::observe::Metrics;
+use crate::observe::OLDER_THAN_DAYS;
 use crate::observe::RouteId;
+use crate::observe::TableCounts;
 
 /// When the certificate of most names expires, and those of names that have their own.
 type Expiries = (Timestamp, Vec<(Box<str>, Timestamp)>);
@@ -38,6 +42,7 @@ pub struct World {
     proxy_protocol: bool,
     body_memory: usize,
     rotate_after: Option<SignedDuration>,
+    most_key_series: usize,
     bounds: Bounds,
     routes: Vec<RouteId>,
     endpoints: Vec<(Endpoint, RouteId)>,
@@ -81,8 +86,9 @@ impl World {
             proxy_protocol: config.listen.proxy_protocol,
             body_memory: config.body_memory,
             rotate_after: config.keys.rotate_after,
+            most_key_series: config.metrics.keys,
             bounds: config.bounds,
-            routes: routes.map(|route| metrics.route(route.path.as_str())).collect(),
+            routes: routes.map(|route| label(route, metrics)).collect(),
             endpoints: endpoints.map(|(it, path)| (it, metrics.route(path))).collect(),
         }
     }
@@ -103,6 +109,7 @@ impl World {
             proxy_protocol: self.proxy_protocol,
             body_memory: self.body_memory,
             rotate_after: self.rotate_after,
+            most_key_series: self.most_key_series,
             bounds: self.bounds,
             routes: self.routes.clone(),
             endpoints: self.endpoints.clone(),
@@ -194,28 +201,67 @@ impl World {
         }
     }
 
-    /// Tells the metrics how many keys there are, by state.
+    /// Tells the metrics what there is, keys by state and age among it.
     pub(super) fn count(&self, metrics: &Metrics, now: Timestamp) {
-        let mut counts = KeyCounts::default();
         let table = self.snapshot.table();
-        for (index, record) in table.keys() {
-            let disabled = table.account(index).is_some_and(|account| account.disabled);
-            let state = match record.status() {
-                KeyStatus::Revoked { .. } => &mut counts.revoked,
-                KeyStatus::Active { .. } if self.snapshot.is_revoked(index) => &mut counts.revoked,
-                KeyStatus::Active { until: Some(until) } if now >= until => &mut counts.expired,
-                KeyStatus::Active { .. } if disabled => &mut counts.disabled,
-                KeyStatus::Active { .. } => {
-                    let due = self.rotate_after.is_some_and(|age| record.is_older(age, now));
-                    counts.due += u64::from(due);
-                    &mut counts.active
-                }
-            };
-            *state += 1;
-        }
-        metrics.set_table(self.generation, counts);
+        metrics.set_table(TableCounts {
+            generation: self.generation,
+            digest: self.digest.clone(),
+            accounts: table.accounts_len() as u64,
+            keys: self.count_keys(now),
+        });
+        metrics.keep_keys(self.most_key_series, |id| table.find_id(id).is_some());
         if let Some((default, named)) = self.expiries.as_deref() {
             metrics.set_certificate_expiries(*default, named);
         }
     }
+
+    fn count_keys(&self, now: Timestamp) -> KeyCounts {
+        let mut counts = KeyCounts::default();
+        let table = self.snapshot.table();
+        let day = |days: &i64| SignedDuration::from_hours(24 * days);
+        let soon = EXPIRING_WITHIN_DAYS.each_ref().map(|days| now.saturating_add(day(days)).ok());
+        let long = OLDER_THAN_DAYS.each_ref().map(day);
+        for (index, record) in table.keys() {
+            let disabled = || table.account(index).is_some_and(|account| account.disabled);
+            let until = match record.status() {
+                KeyStatus::Revoked { .. } => {
+                    counts.revoked += 1;
+                    continue;
+                }
+                KeyStatus::Active { .. } if self.snapshot.is_revoked(index) => {
+                    counts.revoked += 1;
+                    continue;
+                }
+                KeyStatus::Active { until: Some(until) } if now >= until => {
+                    counts.expired += 1;
+                    continue;
+                }
+                KeyStatus::Active { .. } if disabled() => {
+                    counts.disabled += 1;
+                    continue;
+                }
+                KeyStatus::Active { until } => until,
+            };
+            counts.active += 1;
+            let due = self.rotate_after.is_some_and(|age| record.is_older(age, now));
+            counts.due += u64::from(due);
+            for (count, soon) in counts.expiring.iter_mut().zip(soon) {
+                *count += u64::from(until.zip(soon).is_some_and(|(until, soon)| until <= soon));
+            }
+            for (count, age) in counts.older.iter_mut().zip(long) {
+                *count += u64::from(record.is_older(age, now));
+            }
+        }
+        counts
+    }
+}
+
+/// The label of a route, which counts who waits there if anybody may.
+fn label(route: &Route, metrics: &Metrics) -> RouteId {
+    let id = metrics.route(route.path.as_str());
+    if route.in_flight.is_some_and(|limit| !limit.queue.is_zero()) {
+        metrics.queues(id);
+    }
+    id
 }

@@ -5,10 +5,10 @@
 //! which cannot leave its thread, writes to them; a scrape adds them up.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use super::label::{ListenerKind, RouteId, TurnedAway, UpstreamError};
+use super::histogram::{DURATIONS, Histogram, OVERHEADS, WAITS};
+use super::label::{Handshake, ListenerKind, RouteId, TurnedAway, UpstreamError, UpstreamUse};
 use super::record::SLOTS;
 
 /// A number with a single writer: an ordinary load, add and store.
@@ -28,105 +28,13 @@ impl Cell {
         self.0.store(self.get().wrapping_sub(amount), Relaxed);
     }
 
+    pub(super) fn set(&self, value: u64) {
+        self.0.store(value, Relaxed);
+    }
+
     pub(super) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
-}
-
-/// Upper bounds of the request duration's buckets, in nanoseconds: 50 µs to 60 s.
-pub(super) const DURATIONS: [u64; 19] = [
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    100_000_000,
-    250_000_000,
-    500_000_000,
-    1_000_000_000,
-    2_500_000_000,
-    5_000_000_000,
-    10_000_000_000,
-    30_000_000_000,
-    60_000_000_000,
-];
-
-/// Upper bounds of our own share's buckets, in nanoseconds: 5 µs to 100 ms.
-pub(super) const OVERHEADS: [u64; 14] = [
-    5_000,
-    10_000,
-    25_000,
-    50_000,
-    100_000,
-    250_000,
-    500_000,
-    1_000_000,
-    2_500_000,
-    5_000_000,
-    10_000_000,
-    25_000_000,
-    50_000_000,
-    100_000_000,
-];
-
-/// How often a duration fell into each of `N` buckets, or above them all, and the sum.
-#[derive(Debug)]
-pub(super) struct Histogram<const N: usize> {
-    bounds: &'static [u64; N],
-    buckets: [Cell; N],
-    above: Cell,
-    nanoseconds: Cell,
-}
-
-impl<const N: usize> Histogram<N> {
-    const fn new(bounds: &'static [u64; N]) -> Self {
-        Self {
-            bounds,
-            buckets: [const { Cell::new() }; N],
-            above: Cell::new(),
-            nanoseconds: Cell::new(),
-        }
-    }
-
-    pub(super) fn observe(&self, duration: Duration) {
-        let nanoseconds = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        let at = self.bounds.partition_point(|&bound| bound < nanoseconds);
-        self.buckets.get(at).unwrap_or(&self.above).add(1);
-        self.nanoseconds.add(nanoseconds);
-    }
-
-    /// Adds this histogram to a sum of several.
-    pub(super) fn add_to(&self, sum: &mut HistogramSum) {
-        let bounds = self.bounds.iter().map(|&bound| seconds(bound)).chain([f64::INFINITY]);
-        let counts = self.buckets.iter().chain([&self.above]).map(Cell::get);
-        if sum.buckets.is_empty() {
-            sum.buckets = bounds.map(|bound| (bound, 0)).collect();
-        }
-        for ((_, total), count) in sum.buckets.iter_mut().zip(counts) {
-            *total += count;
-            sum.count += count;
-        }
-        sum.seconds += seconds(self.nanoseconds.get());
-    }
-}
-
-/// Several histograms of the same bounds, added up.
-#[derive(Debug, Default)]
-pub(super) struct HistogramSum {
-    pub(super) seconds: f64,
-    pub(super) count: u64,
-    /// Upper bound in seconds, and how many fell between it and the one before.
-    pub(super) buckets: Vec<(f64, u64)>,
-}
-
-#[expect(clippy::cast_precision_loss, reason = "2^53 ns are 104 days; beyond, the last ns blur")]
-fn seconds(nanoseconds: u64) -> f64 {
-    nanoseconds as f64 / 1e9
 }
 
 /// What one worker counted on one route.
@@ -135,11 +43,36 @@ fn seconds(nanoseconds: u64) -> f64 {
 pub(super) struct RouteCells {
     pub(super) label: Arc<str>,
     pub(super) fates: [Cell; SLOTS],
+    /// Only where somebody had to wait for a place.
+    queue: OnceLock<Box<QueueCells>>,
 }
 
 impl RouteCells {
     pub(super) const fn new(label: Arc<str>) -> Self {
-        Self { label, fates: [const { Cell::new() }; SLOTS] }
+        Self { label, fates: [const { Cell::new() }; SLOTS], queue: OnceLock::new() }
+    }
+
+    /// Its queue, if anybody ever waited in it.
+    pub(super) fn queue(&self) -> Option<&QueueCells> {
+        self.queue.get().map(|queue| &**queue)
+    }
+
+    /// Its queue, in which somebody waits now.
+    pub(super) fn queue_at_all(&self) -> &QueueCells {
+        self.queue.get_or_init(Box::default)
+    }
+}
+
+/// Who waited on one route for a place among the requests in flight.
+#[derive(Debug)]
+pub(super) struct QueueCells {
+    pub(super) waiting: Cell,
+    pub(super) waits: Histogram<{ WAITS.len() }>,
+}
+
+impl Default for QueueCells {
+    fn default() -> Self {
+        Self { waiting: Cell::new(), waits: Histogram::new(&WAITS) }
     }
 }
 
@@ -151,8 +84,16 @@ pub(super) struct WorkerCells {
     pub(super) overheads: Histogram<{ OVERHEADS.len() }>,
     pub(super) in_flight: Cell,
     pub(super) upstream_errors: [Cell; UpstreamError::ALL.len()],
+    pub(super) upstream_uses: [Cell; UpstreamUse::ALL.len()],
+    pub(super) upstream_opened: Cell,
+    pub(super) upstream_open: Cell,
+    pub(super) upstream_idle: Cell,
     pub(super) connections: [Cell; ListenerKind::ALL.len()],
+    pub(super) accepted: [Cell; ListenerKind::ALL.len()],
+    pub(super) accept_errors: [Cell; ListenerKind::ALL.len()],
     pub(super) turned_away: [Cell; TurnedAway::ALL.len()],
+    pub(super) handshakes: [Cell; Handshake::ALL.len()],
+    pub(super) attempts_limited: Cell,
     /// Written when the worker meets a route for the first time, read by a scrape.
     routes: Mutex<Vec<(RouteId, Arc<RouteCells>)>>,
 }
@@ -164,38 +105,21 @@ impl WorkerCells {
             overheads: Histogram::new(&OVERHEADS),
             in_flight: Cell::new(),
             upstream_errors: [const { Cell::new() }; UpstreamError::ALL.len()],
+            upstream_uses: [const { Cell::new() }; UpstreamUse::ALL.len()],
+            upstream_opened: Cell::new(),
+            upstream_open: Cell::new(),
+            upstream_idle: Cell::new(),
             connections: [const { Cell::new() }; ListenerKind::ALL.len()],
+            accepted: [const { Cell::new() }; ListenerKind::ALL.len()],
+            accept_errors: [const { Cell::new() }; ListenerKind::ALL.len()],
             turned_away: [const { Cell::new() }; TurnedAway::ALL.len()],
+            handshakes: [const { Cell::new() }; Handshake::ALL.len()],
+            attempts_limited: Cell::new(),
             routes: Mutex::new(Vec::new()),
         }
     }
 
     pub(super) fn routes(&self) -> MutexGuard<'_, Vec<(RouteId, Arc<RouteCells>)>> {
         self.routes.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_bound_belongs_to_its_bucket() {
-        let histogram = Histogram::new(&OVERHEADS);
-        for nanoseconds in [0, 5_000, 5_001, 100_000_000, 100_000_001, u64::MAX / 4] {
-            histogram.observe(Duration::from_nanos(nanoseconds));
-        }
-        let mut sum = HistogramSum::default();
-        histogram.add_to(&mut sum);
-        assert_eq!(sum.count, 6);
-        assert_eq!(sum.buckets.first(), Some(&(0.000_005, 2)));
-        assert_eq!(sum.buckets.get(1), Some(&(0.000_01, 1)));
-        assert_eq!(sum.buckets.get(13), Some(&(0.1, 1)));
-        assert_eq!(sum.buckets.last(), Some(&(f64::INFINITY, 2)));
-    }
-
-    #[test]
-    fn the_bounds_ascend() {
-        assert!(DURATIONS.is_sorted() && OVERHEADS.is_sorted());
     }
 }

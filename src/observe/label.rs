@@ -1,5 +1,6 @@
 //! What metrics are told apart by: a route, an error's kind, a listener, a key's state.
 
+use std::collections::BTreeSet;
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -129,6 +130,67 @@ impl ListenerKind {
     }
 }
 
+/// What became of a TLS handshake: the label `result` of `keygate_tls_handshakes_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// It was completed.
+    Completed,
+    /// Both sides could not agree, or what came was not TLS.
+    Failed,
+    /// The client left before its end.
+    Left,
+    /// It took too long.
+    Late,
+}
+
+impl Handshake {
+    /// Every result.
+    pub const ALL: [Self; 4] = [Self::Completed, Self::Failed, Self::Left, Self::Late];
+
+    /// As metrics have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Left => "left",
+            Self::Late => "late",
+        }
+    }
+}
+
+/// On which connection a request went to the upstream: the label `connection` of
+/// `keygate_upstream_requests_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamUse {
+    /// One that was opened for it.
+    New,
+    /// One that was there, and that it had for itself.
+    Reused,
+    /// One that was there, and that others use at the same time (HTTP/2).
+    Shared,
+}
+
+impl UpstreamUse {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::New, Self::Reused, Self::Shared];
+
+    /// As metrics have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::Reused => "reused",
+            Self::Shared => "shared",
+        }
+    }
+}
+
+/// Within how many days keys that expire are counted: `keygate_keys_expiring{within}`.
+pub const EXPIRING_WITHIN_DAYS: [i64; 2] = [7, 30];
+/// From how many days on keys are counted as old: `keygate_keys_older_than{days}`.
+pub const OLDER_THAN_DAYS: [i64; 3] = [90, 180, 365];
+
 /// How many keys of the table are in each state: `keygate_keys{state}`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct KeyCounts {
@@ -142,6 +204,77 @@ pub struct KeyCounts {
     pub disabled: u64,
     /// Of those that can be used now: older than keys are to become.
     pub due: u64,
+    /// Of those that can be used now: over within so many days, [`EXPIRING_WITHIN_DAYS`] each.
+    pub expiring: [u64; EXPIRING_WITHIN_DAYS.len()],
+    /// Of those that can be used now: older than so many days, [`OLDER_THAN_DAYS`] each; also those
+    /// of which nobody knows how old they are.
+    pub older: [u64; OLDER_THAN_DAYS.len()],
+}
+
+/// The table that is in force, as it is counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableCounts {
+    /// Counts the tables that came into force.
+    pub generation: u64,
+    /// Of all key files: the same on replicas that loaded the same.
+    pub digest: Box<str>,
+    /// How many accounts there are.
+    pub accounts: u64,
+    /// How many keys there are.
+    pub keys: KeyCounts,
+}
+
+/// What gauges say of the state that requests share, looked at when somebody asks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Occupancy {
+    /// Whether the process takes requests: [`crate::observe::Status::ready`].
+    pub ready: bool,
+    /// Whether it ends: [`crate::observe::Status::draining`].
+    pub draining: bool,
+    /// How many connections there may be in all.
+    pub connections_limit: u64,
+    /// Lanes of each limiter.
+    pub limiters: [Lanes; Limiter::ALL.len()],
+    /// Bytes that inspected bodies take now.
+    pub body_memory: u64,
+    /// Bytes that they may take.
+    pub body_memory_limit: u64,
+}
+
+/// What counts requests: the label `limiter` of `keygate_limiter_entries`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limiter {
+    /// `route.rate`.
+    Rate,
+    /// `route.in_flight`.
+    InFlight,
+    /// `limits.failures`.
+    Failures,
+}
+
+impl Limiter {
+    /// Every limiter.
+    pub const ALL: [Self; 3] = [Self::Rate, Self::InFlight, Self::Failures];
+
+    /// As metrics have it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Rate => "rate",
+            Self::InFlight => "in_flight",
+            Self::Failures => "failures",
+        }
+    }
+}
+
+/// How many accounts, keys or addresses a limiter counts now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lanes {
+    /// All of them.
+    pub entries: u64,
+    /// Those that strangers can make at will, and how many of them there is room for; `None` where
+    /// nobody can.
+    pub addresses: Option<(u64, u64)>,
 }
 
 /// Every route's label, at the position of its id.
@@ -149,11 +282,13 @@ pub struct KeyCounts {
 pub(super) struct Labels {
     list: Vec<Arc<str>>,
     ids: HashMap<Arc<str>, RouteId>,
+    /// Those of routes where requests may have to wait.
+    queues: BTreeSet<RouteId>,
 }
 
 impl Labels {
     pub(super) fn new() -> Self {
-        let mut labels = Self { list: Vec::new(), ids: HashMap::new() };
+        let mut labels = Self { list: Vec::new(), ids: HashMap::new(), queues: BTreeSet::new() };
         labels.add(UNROUTED);
         labels.add(OTHER);
         labels
@@ -172,6 +307,16 @@ impl Labels {
 
     pub(super) fn label(&self, id: RouteId) -> Arc<str> {
         self.list.get(id.position()).cloned().unwrap_or_else(|| OTHER.into())
+    }
+
+    /// Notes that requests may have to wait on a route.
+    pub(super) fn queues(&mut self, id: RouteId) {
+        self.queues.insert(id);
+    }
+
+    /// The labels of routes where requests may have to wait.
+    pub(super) fn queueing(&self) -> impl Iterator<Item = Arc<str>> {
+        self.queues.iter().map(|id| self.label(*id))
     }
 
     /// Those of the configuration's own routes.

@@ -11,28 +11,99 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::clock;
+use crate::keys::AccountId;
+use crate::keys::KeyId;
+
 use super::cells::{RouteCells, WorkerCells};
 use super::expose::{self, Exposition};
-use super::label::{KeyCounts, Labels, ListenerKind, RouteId, TurnedAway, UpstreamError};
-use super::record::{Record, slot};
+use super::guards::{ConnectionGuard, QueueGuard, UpstreamGuard};
+use super::histogram::{Histogram, HistogramSum, WAITS};
+use super::key_series::{KeyCells, KeySeries, KnownKeys};
+use super::label::{
+    Handshake, Labels, ListenerKind, Occupancy, RouteId, TableCounts, TurnedAway, UpstreamError,
+    UpstreamUse,
+};
+use super::record::{Record, labels, slot};
 
 /// What the process as a whole has to tell; written rarely, by any thread.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ProcessCells {
-    pub(super) keys: [AtomicU64; 4],
-    pub(super) keys_due: AtomicU64,
-    pub(super) generation: AtomicU64,
-    pub(super) reloads: [AtomicU64; 2],
-    pub(super) last_reload_successful: AtomicU64,
-    pub(super) certificate_expiry: AtomicI64,
-    named_expiries: Mutex<Vec<(Box<str>, i64)>>,
+    table: Mutex<TableCounts>,
+    reloads: Mutex<Reloads>,
+    expiries: Mutex<Expiries>,
+    occupancy: Mutex<Occupancy>,
+    /// Unix time, as are the next two.
+    pub(super) started: f64,
+    pub(super) last_success: AtomicI64,
+    pub(super) files_checked: AtomicI64,
     pub(super) panics: AtomicU64,
 }
 
+/// How reading the files again went.
+#[derive(Debug)]
+pub(super) struct Reloads {
+    pub(super) successes: u64,
+    pub(super) failures: u64,
+    pub(super) last_successful: bool,
+    durations: Histogram<{ WAITS.len() }>,
+}
+
+impl Reloads {
+    pub(super) fn durations(&self) -> HistogramSum {
+        let mut sum = HistogramSum::default();
+        self.durations.add_to(&mut sum);
+        sum
+    }
+}
+
+/// When certificates end, in Unix time.
+#[derive(Debug, Default)]
+pub(super) struct Expiries {
+    /// `None` where no listener speaks TLS.
+    pub(super) default: Option<i64>,
+    /// Those for names that have their own.
+    pub(super) named: Vec<(Box<str>, i64)>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 impl ProcessCells {
-    /// Names that have a certificate of their own, and when it ends, in Unix time.
-    pub(super) fn named_expiries(&self) -> MutexGuard<'_, Vec<(Box<str>, i64)>> {
-        self.named_expiries.lock().unwrap_or_else(PoisonError::into_inner)
+    fn new(now: Timestamp) -> Self {
+        Self {
+            table: Mutex::default(),
+            // What runs has loaded: until a reload fails, nothing is wrong.
+            reloads: Mutex::new(Reloads {
+                successes: 0,
+                failures: 0,
+                last_successful: true,
+                durations: Histogram::new(&WAITS),
+            }),
+            expiries: Mutex::default(),
+            occupancy: Mutex::default(),
+            started: now.as_duration().as_secs_f64(),
+            last_success: AtomicI64::new(now.as_second()),
+            files_checked: AtomicI64::new(now.as_second()),
+            panics: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn table(&self) -> MutexGuard<'_, TableCounts> {
+        lock(&self.table)
+    }
+
+    pub(super) fn reloads(&self) -> MutexGuard<'_, Reloads> {
+        lock(&self.reloads)
+    }
+
+    pub(super) fn expiries(&self) -> MutexGuard<'_, Expiries> {
+        lock(&self.expiries)
+    }
+
+    pub(super) fn occupancy(&self) -> MutexGuard<'_, Occupancy> {
+        lock(&self.occupancy)
     }
 }
 
@@ -40,17 +111,18 @@ impl ProcessCells {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) process: ProcessCells,
+    pub(super) keys: KeySeries,
     workers: Mutex<Vec<Arc<WorkerCells>>>,
     labels: Mutex<Labels>,
 }
 
 impl Shared {
     pub(super) fn workers(&self) -> MutexGuard<'_, Vec<Arc<WorkerCells>>> {
-        self.workers.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.workers)
     }
 
     pub(super) fn labels(&self) -> MutexGuard<'_, Labels> {
-        self.labels.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.labels)
     }
 }
 
@@ -65,12 +137,11 @@ impl Metrics {
     #[must_use]
     pub fn new() -> Arc<Self> {
         let shared = Shared {
-            process: ProcessCells::default(),
+            process: ProcessCells::new(clock::now()),
+            keys: KeySeries::default(),
             workers: Mutex::default(),
             labels: Mutex::new(Labels::new()),
         };
-        // What runs has loaded: until a reload fails, nothing is wrong.
-        shared.process.last_reload_successful.store(1, Relaxed);
         Arc::new(Self { shared: Arc::new(shared) })
     }
 
@@ -80,7 +151,8 @@ impl Metrics {
         let cells = Arc::new(WorkerCells::new());
         self.shared.workers().push(Arc::clone(&cells));
         let shared = Arc::clone(&self.shared);
-        WorkerMetrics(Rc::new(Worker { cells, shared, routes: RefCell::default() }))
+        let (routes, keys) = (RefCell::default(), KnownKeys::default());
+        WorkerMetrics(Rc::new(Worker { cells, shared, routes, keys }))
     }
 
     /// The id of a route's label: the same one for the same label, through every reload.
@@ -88,31 +160,50 @@ impl Metrics {
         self.shared.labels().id(label)
     }
 
-    /// The table that is in force now.
-    pub fn set_table(&self, generation: u64, keys: KeyCounts) {
-        let process = &self.shared.process;
-        process.generation.store(generation, Relaxed);
-        let counts = [keys.active, keys.expired, keys.revoked, keys.disabled];
-        for (cell, count) in process.keys.iter().zip(counts) {
-            cell.store(count, Relaxed);
-        }
-        process.keys_due.store(keys.due, Relaxed);
+    /// On this route requests may have to wait.
+    pub fn queues(&self, route: RouteId) {
+        self.shared.labels().queues(route);
     }
 
-    /// The files were read, at start or later, and did or did not load.
-    pub fn reloaded(&self, success: bool) {
+    /// The table that is in force now.
+    pub fn set_table(&self, table: TableCounts) {
+        *self.shared.process.table() = table;
+    }
+
+    /// How many keys have series of their own, of those that exist in the table in force.
+    pub fn keep_keys(&self, most: usize, exists: impl Fn(&KeyId) -> bool) {
+        self.shared.keys.keep(most, exists);
+    }
+
+    /// The files were read again, which took so long, and did or did not load.
+    pub fn reloaded(&self, success: bool, took: Duration, now: Timestamp) {
         let process = &self.shared.process;
-        let [successes, failures] = &process.reloads;
-        if success { successes } else { failures }.fetch_add(1, Relaxed);
-        process.last_reload_successful.store(success.into(), Relaxed);
+        let mut reloads = process.reloads();
+        if success {
+            reloads.successes += 1;
+            process.last_success.store(now.as_second(), Relaxed);
+        } else {
+            reloads.failures += 1;
+        }
+        reloads.last_successful = success;
+        reloads.durations.observe(took);
+    }
+
+    /// The files were looked at for changes.
+    pub fn files_checked(&self, now: Timestamp) {
+        self.shared.process.files_checked.store(now.as_second(), Relaxed);
     }
 
     /// When the certificate that is served ends, and those for names that have their own.
     pub fn set_certificate_expiries(&self, default: Timestamp, named: &[(Box<str>, Timestamp)]) {
-        let process = &self.shared.process;
-        process.certificate_expiry.store(default.as_second(), Relaxed);
         let named = named.iter().map(|(name, at)| (name.clone(), at.as_second()));
-        *process.named_expiries() = named.collect();
+        *self.shared.process.expiries() =
+            Expiries { default: Some(default.as_second()), named: named.collect() };
+    }
+
+    /// What is taken of what requests share. To be said before it is shown.
+    pub fn set_occupancy(&self, occupancy: Occupancy) {
+        *self.shared.process.occupancy() = occupancy;
     }
 
     /// A bug was met, and a connection ended by it.
@@ -133,6 +224,7 @@ struct Worker {
     shared: Arc<Shared>,
     /// By the route's id, filled when this worker meets the route for the first time.
     routes: RefCell<Vec<Option<Arc<RouteCells>>>>,
+    keys: KnownKeys,
 }
 
 /// One thread's share of the metrics. Cheap to clone; cannot leave its thread, which is what makes
@@ -158,10 +250,63 @@ impl WorkerMetrics {
     /// A connection was accepted; it counts as open until the guard is dropped.
     #[must_use]
     pub fn connection(&self, listener: ListenerKind) -> ConnectionGuard {
-        if let Some(cell) = self.0.cells.connections.get(listener as usize) {
+        if let Some(cell) = self.0.cells.accepted.get(listener as usize) {
             cell.add(1);
         }
-        ConnectionGuard { worker: self.clone(), listener }
+        ConnectionGuard::new(self, listener)
+    }
+
+    /// The system gave no connection although one waited.
+    pub fn accept_error(&self, listener: ListenerKind) {
+        if let Some(cell) = self.0.cells.accept_errors.get(listener as usize) {
+            cell.add(1);
+        }
+    }
+
+    /// A TLS handshake with a client has ended.
+    pub fn handshake(&self, result: Handshake) {
+        if let Some(cell) = self.0.cells.handshakes.get(result as usize) {
+            cell.add(1);
+        }
+    }
+
+    /// A failed attempt was one too many of its address.
+    pub fn attempt_limited(&self) {
+        self.0.cells.attempts_limited.add(1);
+    }
+
+    /// A request has to wait on its route; it waits until the guard is dropped.
+    #[must_use]
+    pub fn queued(&self, route: RouteId) -> QueueGuard {
+        QueueGuard::new(self.cells_of(route), clock::mono())
+    }
+
+    /// A connection to the upstream was opened; it counts as open until the guard is dropped.
+    #[must_use]
+    pub fn upstream_opened(&self) -> UpstreamGuard {
+        self.0.cells.upstream_opened.add(1);
+        UpstreamGuard::new(self)
+    }
+
+    /// A request goes to the upstream on such a connection.
+    pub fn upstream_used(&self, how: UpstreamUse) {
+        if let Some(cell) = self.0.cells.upstream_uses.get(how as usize) {
+            cell.add(1);
+        }
+    }
+
+    /// So many connections to the upstream wait for a request.
+    pub fn upstream_idle(&self, count: usize) {
+        self.0.cells.upstream_idle.set(count as u64);
+    }
+
+    pub(super) fn cells(&self) -> &WorkerCells {
+        &self.0.cells
+    }
+
+    /// Where the requests of a key are counted, if they are.
+    pub(super) fn key(&self, key: &KeyId, account: &AccountId) -> Option<Arc<KeyCells>> {
+        self.0.keys.cells(&self.0.shared.keys, key, account)
     }
 
     pub(super) fn begin(&self) {
@@ -180,6 +325,9 @@ impl WorkerMetrics {
                 cell.add(1);
             }
         });
+        if let Some(key) = &record.key {
+            key.count(labels(record.fate).0);
+        }
     }
 
     pub(super) fn label(&self, id: RouteId) -> Arc<str> {
@@ -191,6 +339,11 @@ impl WorkerMetrics {
             return act(cells);
         }
         act(&self.meet(id))
+    }
+
+    fn cells_of(&self, id: RouteId) -> Arc<RouteCells> {
+        let known = self.0.routes.borrow().get(id.position()).cloned().flatten();
+        known.unwrap_or_else(|| self.meet(id))
     }
 
     /// The first request of this worker on a route: the one time that it takes a lock.
@@ -210,26 +363,11 @@ impl WorkerMetrics {
     }
 }
 
-/// An open connection.
-#[derive(Debug)]
-pub struct ConnectionGuard {
-    worker: WorkerMetrics,
-    listener: ListenerKind,
-}
-
-impl Drop for ConnectionGuard {
-    fn drop(&mut self) {
-        if let Some(cell) = self.worker.0.cells.connections.get(self.listener as usize) {
-            cell.subtract(1);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::thread;
 
-    use super::super::label::MOST_ROUTES;
+    use super::super::label::{KeyCounts, MOST_ROUTES};
     use super::*;
     use crate::clock;
     use crate::gate::Denial;
@@ -269,8 +407,16 @@ mod tests {
     #[test]
     fn the_documented_names_are_there_before_anything_happened() {
         let metrics = Metrics::new();
-        metrics.reloaded(true);
-        metrics.set_table(7, KeyCounts { active: 2, revoked: 1, ..KeyCounts::default() });
+        metrics.reloaded(true, Duration::from_millis(3), clock::now());
+        let keys = KeyCounts {
+            active: 2,
+            revoked: 1,
+            expiring: [1, 2],
+            older: [2, 1, 0],
+            ..KeyCounts::default()
+        };
+        let digest = "abc".into();
+        metrics.set_table(TableCounts { generation: 7, digest, accounts: 1, keys });
         let named = [("a.example".into(), Timestamp::from_second(5).unwrap())];
         metrics.set_certificate_expiries(Timestamp::UNIX_EPOCH, &named);
         metrics.route("/a");
@@ -284,6 +430,14 @@ mod tests {
             "keygate_keys{state=\"active\"} 2",
             "keygate_keys{state=\"revoked\"} 1",
             "keygate_keys_due 0",
+            "keygate_keys_expiring{within=\"7d\"} 1",
+            "keygate_keys_expiring{within=\"30d\"} 2",
+            "keygate_keys_older_than{days=\"180\"} 1",
+            "keygate_accounts 1",
+            "keygate_table_info{digest=\"abc\"} 1",
+            "keygate_reload_duration_seconds_count 1",
+            "keygate_ready 0",
+            "# TYPE process_cpu_seconds_total counter",
             "keygate_reloads_total{result=\"success\"} 1",
             "keygate_reloads_total{result=\"failure\"} 0",
             "keygate_last_reload_successful 1",

@@ -15,6 +15,7 @@ use crate::keys::AccountId;
 use crate::keys::KeyId;
 
 use super::access;
+use super::key_series::KeyCells;
 use super::label::RouteId;
 use super::metrics::WorkerMetrics;
 
@@ -49,6 +50,10 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 5] =
+        [Self::Forwarded, Self::Shadow, Self::Minted, Self::Refused, Self::Failed];
+
     /// As metrics and log have it.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
@@ -172,6 +177,8 @@ pub(super) struct Record {
     pub(super) received: u64,
     pub(super) sent: u64,
     pub(super) detail: Option<Box<Detail>>,
+    /// Where the requests of its key are counted, if they are.
+    pub(super) key: Option<Arc<KeyCells>>,
 }
 
 impl Record {
@@ -205,6 +212,7 @@ impl RecordGuard {
             received: 0,
             sent: 0,
             detail: None,
+            key: None,
         };
         Self { record, worker: worker.clone() }
     }
@@ -213,6 +221,7 @@ impl RecordGuard {
     pub fn settle(&mut self, fate: Fate, route: RouteId, about: &About<'_>) {
         self.record.fate = Some(fate);
         self.record.route = route;
+        self.record.key = about.key.zip(about.account).and_then(|(k, a)| self.worker.key(k, a));
         if access::wanted(Some(fate)) {
             self.record.detail = Some(Box::new(Detail::new(about)));
         }

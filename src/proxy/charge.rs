@@ -22,6 +22,7 @@ use crate::gate::Step;
 use crate::gate::Transport;
 use crate::gate::decide;
 use crate::observe::Fate;
+use crate::observe::RouteId;
 
 /// What may be done with a request.
 pub(super) enum Passage {
@@ -68,7 +69,9 @@ pub(super) async fn permit(
         Queue::Full => Err(Denial::TooManyInFlight),
         Queue::Wait(waiting) => {
             let began = clock::mono();
+            let queued = exchange.worker.metrics().queued(label(exchange, &granted.grant));
             let waited = tokio::time::timeout(limit.queue, waiting).await;
+            drop(queued);
             exchange.record.waited(clock::mono().duration_since(began));
             let slot = waited.map_err(|_| Denial::TooManyInFlight)?;
             exchange.renew();
@@ -151,6 +154,7 @@ pub(super) fn attempt(exchange: &mut Exchange, denial: Denial) -> Denial {
     match attempts.count(denial, exchange.client, rate, clock::mono()) {
         Ok(()) => denial,
         Err(quota) => {
+            exchange.worker.metrics().attempt_limited();
             exchange.quota = Some(quota);
             Denial::RateLimited
         }
@@ -175,6 +179,11 @@ fn rate(exchange: &mut Exchange, granted: Granted) -> Result<Granted, Denial> {
             }
         }
     }
+}
+
+/// The label of its route in metrics.
+fn label(exchange: &Exchange, grant: &Grant) -> RouteId {
+    grant.route().map_or(RouteId::NONE, |route| exchange.world().route_id(route))
 }
 
 fn enforced(exchange: &Exchange, grant: &Grant) -> bool {

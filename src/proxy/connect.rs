@@ -14,11 +14,12 @@ use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
 use super::exec::LocalExec;
-use super::upstream::Stream;
+use super::upstream::{Carrier, Stream};
 use crate::config::Protocol;
 use crate::config::Target;
 use crate::config::Upstream;
 use crate::observe::UpstreamError;
+use crate::observe::WorkerMetrics;
 
 /// Why no connection was opened.
 #[derive(Debug, Error)]
@@ -54,9 +55,12 @@ pub(super) enum Opened {
 }
 
 /// Opens a connection within the time for it.
-pub(super) async fn open(upstream: &Upstream) -> Result<Opened, ConnectError> {
+pub(super) async fn open(
+    upstream: &Upstream,
+    metrics: &WorkerMetrics,
+) -> Result<Opened, ConnectError> {
     within(upstream, async {
-        let (stream, negotiated) = stream(upstream, Arc::clone).await?;
+        let (stream, negotiated) = stream(upstream, metrics, Arc::clone).await?;
         let http2 = match negotiated {
             Some(http2) => http2,
             None => upstream.protocol == Protocol::Http2,
@@ -73,28 +77,33 @@ pub(super) async fn open(upstream: &Upstream) -> Result<Opened, ConnectError> {
 }
 
 /// Opens a connection that can become something else: HTTP/1.1, used by one request only.
-pub(super) async fn open_for_upgrade(upstream: &Upstream) -> Result<Stream, ConnectError> {
+pub(super) async fn open_for_upgrade(
+    upstream: &Upstream,
+    metrics: &WorkerMetrics,
+) -> Result<Stream, ConnectError> {
     let only_http1 = |tls: &Arc<ClientConfig>| {
         let mut config = ClientConfig::clone(tls);
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Arc::new(config)
     };
-    within(upstream, async { Ok(stream(upstream, only_http1).await?.0) }).await
+    within(upstream, async { Ok(stream(upstream, metrics, only_http1).await?.0) }).await
 }
 
 /// The connection, and whether HTTP/2 was agreed on, where that is spoken of.
 async fn stream(
     upstream: &Upstream,
+    metrics: &WorkerMetrics,
     config: impl Fn(&Arc<ClientConfig>) -> Arc<ClientConfig>,
 ) -> Result<(Stream, Option<bool>), ConnectError> {
-    match (&upstream.target, &upstream.tls) {
-        (Target::Unix(path), _) => Ok((Stream::Unix(unix(path).await?), None)),
-        (Target::Tcp { host, port }, None) => Ok((Stream::Tcp(tcp(host, *port).await?), None)),
+    let (carrier, http2) = match (&upstream.target, &upstream.tls) {
+        (Target::Unix(path), _) => (Carrier::Unix(unix(path).await?), None),
+        (Target::Tcp { host, port }, None) => (Carrier::Tcp(tcp(host, *port).await?), None),
         (Target::Tcp { host, port }, Some(tls)) => {
             let stream = tcp(host, *port).await?;
-            secure(stream, &tls.name, config(&tls.config)).await
+            secure(stream, &tls.name, config(&tls.config)).await?
         }
-    }
+    };
+    Ok((Stream::new(carrier, metrics.upstream_opened()), http2))
 }
 
 async fn within<T>(
@@ -128,9 +137,9 @@ async fn secure(
     stream: TcpStream,
     name: &ServerName<'static>,
     client: Arc<ClientConfig>,
-) -> Result<(Stream, Option<bool>), ConnectError> {
+) -> Result<(Carrier, Option<bool>), ConnectError> {
     let connector = TlsConnector::from(client);
     let stream = connector.connect(name.clone(), stream).await.map_err(ConnectError::Tls)?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-    Ok((Stream::Tls(Box::new(stream)), Some(http2)))
+    Ok((Carrier::Tls(Box::new(stream)), Some(http2)))
 }

@@ -32,6 +32,7 @@ use crate::clock;
 use crate::config::Bounds;
 use crate::gate::Place;
 use crate::gate::Transport;
+use crate::observe::Handshake;
 use crate::observe::ListenerKind;
 
 /// How long a connection that is new when the drain begins may take to send its request.
@@ -94,7 +95,11 @@ impl Client {
         let handshake = TlsAcceptor::from(config).accept(outlet);
         // What is done once for a connection has memory of its own, or every idle connection would
         // keep room for it.
-        let handshake = Box::pin(in_time(&self.worker, self.bounds.handshake, handshake));
+        let handshake = Box::pin(async {
+            let done = in_time(&self.worker, self.bounds.handshake, handshake).await;
+            self.worker.metrics().handshake(became(done.as_ref()));
+            done
+        });
         let Some(Ok(stream)) = handshake.await else { return };
         let (_, session) = stream.get_ref();
         // A client without TCP_NODELAY holds its first request back until its last flight is
@@ -251,6 +256,22 @@ impl Origin {
                 return;
             }
             tokio::time::sleep_until(due.into()).await;
+        }
+    }
+}
+
+/// What became of a handshake; nothing at all is one that took too long.
+fn became<T>(handshake: Option<&io::Result<T>>) -> Handshake {
+    match handshake {
+        Some(Ok(_)) => Handshake::Completed,
+        None => Handshake::Late,
+        Some(Err(error)) => {
+            let gone = [
+                io::ErrorKind::UnexpectedEof,
+                io::ErrorKind::ConnectionReset,
+                io::ErrorKind::BrokenPipe,
+            ];
+            if gone.contains(&error.kind()) { Handshake::Left } else { Handshake::Failed }
         }
     }
 }

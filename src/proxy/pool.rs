@@ -17,6 +17,8 @@ use super::connect::{self, ConnectError, Opened};
 use super::upstream::{Broken, Connection, Failed, Head, Room, Stream};
 use crate::clock;
 use crate::config::Upstream;
+use crate::observe::UpstreamUse;
+use crate::observe::WorkerMetrics;
 
 /// How long an idle connection is kept: shorter than what common servers keep theirs.
 const LONGEST_IDLE: Duration = Duration::from_secs(55);
@@ -24,11 +26,11 @@ const LONGEST_IDLE: Duration = Duration::from_secs(55);
 const MOST_IDLE: usize = 1024;
 
 /// The upstream connections of one worker.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub(super) struct Pool(Rc<Inner>);
 
-#[derive(Default)]
 struct Inner {
+    metrics: WorkerMetrics,
     target: RefCell<Option<Arc<Upstream>>>,
     idle: RefCell<Vec<Idle>>,
     shared: RefCell<Option<http2::SendRequest<RequestBody>>>,
@@ -59,16 +61,30 @@ pub(super) struct Lease {
 }
 
 impl Pool {
+    /// Without a connection.
+    pub(super) fn new(metrics: &WorkerMetrics) -> Self {
+        Self(Rc::new(Inner {
+            metrics: metrics.clone(),
+            target: RefCell::default(),
+            idle: RefCell::default(),
+            shared: RefCell::default(),
+            epoch: Cell::default(),
+            room: Rc::default(),
+        }))
+    }
+
     /// A connection to the upstream: an idle one, or a new one.
     pub(super) async fn take(&self, upstream: &Arc<Upstream>) -> Result<Taken, ConnectError> {
         self.aim(upstream);
         while let Some(mut connection) = self.next_idle() {
             // Who has closed, or sent what nobody asked for, is not asked.
             if connection.is_quiet() {
+                self.0.metrics.upstream_used(UpstreamUse::Reused);
                 return Ok(Taken::Own(self.lease(connection, self.0.epoch.get(), true)));
             }
         }
         if let Some(shared) = self.shared().await {
+            self.0.metrics.upstream_used(UpstreamUse::Shared);
             return Ok(Taken::Shared(shared, true));
         }
         self.fresh(upstream).await
@@ -80,7 +96,9 @@ impl Pool {
         // Meanwhile others may aim at another upstream, whose connection this will not be.
         let epoch = self.0.epoch.get();
         // Boxed: the state of a TLS handshake would make every request's future as large.
-        match Box::pin(connect::open(upstream)).await? {
+        let opened = Box::pin(connect::open(upstream, &self.0.metrics)).await?;
+        self.0.metrics.upstream_used(UpstreamUse::New);
+        match opened {
             Opened::Http1(stream) => {
                 let connection = Box::new(Connection::new(stream, &self.0.room));
                 Ok(Taken::Own(self.lease(connection, epoch, false)))
@@ -96,7 +114,8 @@ impl Pool {
 
     /// A new connection for one request only, which may make something else of it.
     pub(super) async fn apart(&self, upstream: &Upstream) -> Result<Lease, ConnectError> {
-        let stream = Box::pin(connect::open_for_upgrade(upstream)).await?;
+        let stream = Box::pin(connect::open_for_upgrade(upstream, &self.0.metrics)).await?;
+        self.0.metrics.upstream_used(UpstreamUse::New);
         let connection = Some(Box::new(Connection::new(stream, &self.0.room)));
         Ok(Lease { connection, home: None, reused: false })
     }
@@ -104,9 +123,11 @@ impl Pool {
     /// Closes what was idle for too long, and what the upstream has closed.
     pub(super) fn sweep(&self) {
         let now = clock::mono();
-        self.0.idle.borrow_mut().retain_mut(|idle| {
+        let mut idle = self.0.idle.borrow_mut();
+        idle.retain_mut(|idle| {
             now.duration_since(idle.since) < LONGEST_IDLE && idle.connection.is_quiet()
         });
+        self.0.metrics.upstream_idle(idle.len());
     }
 
     /// Drops the connections of another upstream than the current one.

@@ -157,6 +157,7 @@ async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, kind: Lis
             // The client has gone already.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
+                worker.metrics.accept_error(kind);
                 // Said once, not once for each connection that waits.
                 if !failing {
                     tracing::error!(%error, "connections cannot be accepted");
@@ -220,6 +221,7 @@ async fn tick(worker: Rc<Worker>, mut changes: watch::Receiver<u64>) {
 
 impl Worker {
     fn new(live: &Live, doors: Doors, phase: watch::Receiver<Phase>) -> Self {
+        let metrics = live.metrics().worker();
         let mut cache = Cache::new(live.cell());
         let current = RefCell::new(Rc::new(Current(Arc::clone(cache.load()))));
         Self {
@@ -232,8 +234,8 @@ impl Worker {
             budget: live.budget().clone(),
             login_budget: live.login_budget().clone(),
             doors,
-            metrics: live.metrics().worker(),
-            pool: Pool::default(),
+            pool: Pool::new(&metrics),
+            metrics,
             alarms: Alarms::default(),
             lifelines: Lifelines::default(),
             ids: RequestIds::new(),

@@ -125,10 +125,11 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         let workers = start(&live, bound, &told)?;
         let hints = live::watch(Arc::clone(&live), reloader)?;
         let (_end, ended) = tokio::sync::oneshot::channel::<()>();
-        let status = Arc::clone(&live);
+        let (status, occupancy) = (Arc::clone(&live), Arc::clone(&live));
         let state = admin::State {
             metrics: Arc::clone(live.metrics()),
             status: Arc::new(move || status.status()),
+            occupancy: Arc::new(move || occupancy.occupancy()),
         };
         if let Some(listener) = admin {
             tokio::task::spawn_local(admin::serve(listener, state, async { drop(ended.await) }));

@@ -99,6 +99,13 @@ impl Rates {
     pub fn lanes(&self) -> usize {
         self.inner.lanes.len()
     }
+
+    /// How many of them are addresses', and how many of those there is room for.
+    #[must_use]
+    pub fn addresses(&self) -> (usize, usize) {
+        let queue = self.inner.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        (queue.len(), self.inner.most_addresses)
+    }
 }
 
 impl Inner {

@@ -22,7 +22,7 @@ pub(super) use self::connection::Connection;
 pub use self::reading::{Reading, read};
 pub(super) use self::room::Room;
 pub(super) use self::sending::Head;
-pub(super) use self::stream::Stream;
+pub(super) use self::stream::{Carrier, Stream};
 
 /// Why an exchange ends before its end.
 #[derive(Debug, thiserror::Error)]

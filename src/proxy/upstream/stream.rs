@@ -8,9 +8,19 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::client::TlsStream;
 
-/// A connection's bytes.
+use crate::observe::UpstreamGuard;
+
+/// A connection's bytes. It counts as open as long as it is there.
 #[derive(Debug)]
-pub(in crate::proxy) enum Stream {
+pub(in crate::proxy) struct Stream {
+    carrier: Carrier,
+    #[expect(dead_code, reason = "held, not read")]
+    open: UpstreamGuard,
+}
+
+/// What carries them.
+#[derive(Debug)]
+pub(in crate::proxy) enum Carrier {
     Tcp(TcpStream),
     Unix(UnixStream),
     /// Boxed: its state is many times as large as that of the others.
@@ -20,24 +30,28 @@ pub(in crate::proxy) enum Stream {
 /// Does the same with whichever it is.
 macro_rules! each {
     ($stream:expr, $io:ident => $done:expr) => {
-        match $stream {
-            Stream::Tcp($io) => $done,
-            Stream::Unix($io) => $done,
-            Stream::Tls($io) => $done,
+        match &mut $stream.carrier {
+            Carrier::Tcp($io) => $done,
+            Carrier::Unix($io) => $done,
+            Carrier::Tls($io) => $done,
         }
     };
 }
 
 impl Stream {
+    pub(in crate::proxy) const fn new(carrier: Carrier, open: UpstreamGuard) -> Self {
+        Self { carrier, open }
+    }
+
     /// Whether the other side is still there and has sent nothing that was not read. Asks the
     /// system only if something has happened since the last read.
     pub(super) fn is_quiet(&mut self) -> bool {
         let mut byte = [0];
         let blocked = |error: io::Error| error.kind() == io::ErrorKind::WouldBlock;
-        match self {
-            Self::Tcp(io) => io.try_read(&mut byte).is_err_and(blocked),
-            Self::Unix(io) => io.try_read(&mut byte).is_err_and(blocked),
-            Self::Tls(io) => {
+        match &mut self.carrier {
+            Carrier::Tcp(io) => io.try_read(&mut byte).is_err_and(blocked),
+            Carrier::Unix(io) => io.try_read(&mut byte).is_err_and(blocked),
+            Carrier::Tls(io) => {
                 let mut context = Context::from_waker(Waker::noop());
                 let mut buffer = ReadBuf::new(&mut byte);
                 Pin::new(io).poll_read(&mut context, &mut buffer).is_pending()
