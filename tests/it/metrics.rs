@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::actors::client::{bearer, dial, head};
 use crate::actors::origin::Origin;
@@ -170,7 +169,7 @@ fn as_many_keys_as_asked_for_are_counted_one_by_one() {
 #[test]
 fn keys_are_counted_by_what_is_left_of_them_and_by_their_age() {
     let date = |days: i64| {
-        let at = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(24 * days);
+        let at = keygate::clock::now() + jiff::SignedDuration::from_hours(24 * days);
         at.to_string()
     };
     let made = |id: &str, more: &str| key(id, "acme", &format!("{id}-0123456789abcdef"), more);
@@ -273,7 +272,6 @@ fn a_reload_that_fails_is_counted_and_the_last_good_one_has_its_time() {
     let origin = Origin::echo();
     let sidecar = Sidecar::start(&Setup::before(&origin));
     let metric = |name: &str, labels: &[&str]| sidecar.metric(name, labels);
-    let now = || SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
     assert_eq!(metric("keygate_ready", &[]), 1.0);
     assert_eq!(metric("keygate_draining", &[]), 0.0);
     assert!(now() - metric("keygate_last_reload_success_timestamp_seconds", &[]) < 60.0);
@@ -333,8 +331,7 @@ fn the_process_says_what_it_takes() {
     let counted = f64::from(u32::try_from(counted.unwrap().count()).unwrap());
     assert!((open - counted).abs() <= 3.0, "{open} {counted}");
     assert!(metric("process_max_fds") > open);
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64();
-    let age = now - metric("process_start_time_seconds");
+    let age = now() - metric("process_start_time_seconds");
     assert!((0.0..60.0).contains(&age), "{age}");
 }
 
@@ -343,4 +340,9 @@ fn counted(sidecar: &Sidecar, name: &str, labels: &[&str], wanted: f64) {
     eventually(&format!("{name}{labels:?} to be {wanted}"), || {
         (sidecar.metric(name, labels) == wanted).then_some(())
     });
+}
+
+/// In Unix time.
+fn now() -> f64 {
+    keygate::clock::now().as_duration().as_secs_f64()
 }
