@@ -3,6 +3,7 @@
 use std::fmt;
 use std::fs::{self, Permissions};
 use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::UnixStream as ProbeStream;
 use std::path::Path;
@@ -24,6 +25,24 @@ pub(super) enum Stream {
 }
 
 impl Listener {
+    /// Listens on what is there already.
+    ///
+    /// # Errors
+    /// When the system does not register it.
+    pub fn from_tcp(listener: std::net::TcpListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        TcpListener::from_std(listener).map(Self::Tcp)
+    }
+
+    /// Listens on what is there already.
+    ///
+    /// # Errors
+    /// When the system does not register it.
+    pub fn from_unix(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(true)?;
+        UnixListener::from_std(listener).map(Self::Unix)
+    }
+
     /// Listens on a path, for the owner and the group. A socket that a process which has ended
     /// left there is replaced; one that is in use is not, and neither is any other file.
     ///
@@ -45,6 +64,15 @@ impl Listener {
         match self {
             Self::Tcp(listener) => listener.accept().await.map(|(stream, _)| Stream::Tcp(stream)),
             Self::Unix(listener) => listener.accept().await.map(|(stream, _)| Stream::Unix(stream)),
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
         }
     }
 }

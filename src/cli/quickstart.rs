@@ -71,7 +71,7 @@ fn go(trial: Trial, prepared: Prepared) -> ExitCode {
     drop(log);
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => print::refuse(&Problem::new(error.to_string())),
+        Err(error) => print::refuse(&error.problem()),
     }
 }
 

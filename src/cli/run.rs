@@ -37,6 +37,6 @@ pub(crate) fn run(args: Args) -> ExitCode {
     drop(log);
     match served {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => print::refuse(&Problem::new(error.to_string())),
+        Err(error) => print::refuse(&error.problem()),
     }
 }

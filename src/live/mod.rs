@@ -48,6 +48,7 @@ pub struct Live {
     login_budget: Budget,
     metrics: Arc<Metrics>,
     changes: channel::Sender<u64>,
+    answered: channel::Sender<u64>,
     report: Mutex<Report>,
 }
 
@@ -77,6 +78,7 @@ impl Live {
             login_budget: Budget::default(),
             metrics,
             changes,
+            answered: channel::Sender::new(0),
             report: Mutex::new(report),
         })
     }
@@ -139,6 +141,19 @@ impl Live {
     #[must_use]
     pub fn changes(&self) -> channel::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    /// Tells how many of the reloads that were asked for have been tried, whatever came of them.
+    #[must_use]
+    pub fn answered(&self) -> channel::Receiver<u64> {
+        self.answered.subscribe()
+    }
+
+    /// Says that so many more reloads that were asked for have been tried.
+    fn answer(&self, requests: u64) {
+        if requests > 0 {
+            self.answered.send_modify(|answered| *answered += requests);
+        }
     }
 
     /// Says that the listeners are up.

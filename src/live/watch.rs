@@ -100,28 +100,30 @@ impl Watch {
                 true => Ok(Trigger::Event),
                 false => self.wait(hints),
             };
+            // How many have asked for a reload by now.
             let requested = match hint {
                 Ok(first) => match settle(first, hints) {
-                    Trigger::Stop => return,
-                    Trigger::Request => {
+                    (Trigger::Stop, _) => return,
+                    (Trigger::Request, requests) => {
                         self.reloader.doubt();
-                        true
+                        requests
                     }
-                    Trigger::Event => false,
+                    (Trigger::Event, _) => 0,
                 },
                 Err(RecvTimeoutError::Timeout) => {
                     polls = polls.wrapping_add(1);
                     if polls.is_multiple_of(COUNT_EVERY) {
                         self.live.world().count(self.live.metrics(), clock::now());
                     }
-                    false
+                    0
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            if requested || self.reloader.is_stale() {
+            if requested > 0 || self.reloader.is_stale() {
                 self.reloader.reload(&self.live);
             }
             self.live.metrics().files_checked(clock::now());
+            self.live.answer(requested);
         }
     }
 
@@ -161,17 +163,22 @@ impl Watch {
     }
 }
 
-/// Waits for the rest of a burst; the strongest hint of it counts.
-fn settle(first: Trigger, hints: &Receiver<Trigger>) -> Trigger {
+/// Waits for the rest of a burst; the strongest hint of it counts. Says how many requests there
+/// were in it, too.
+fn settle(first: Trigger, hints: &Receiver<Trigger>) -> (Trigger, u64) {
     let mut strongest = first;
+    let mut requests = u64::from(first == Trigger::Request);
     let until = clock::mono() + LONGEST_SETTLE;
     loop {
         let left = until.saturating_duration_since(clock::mono());
         match hints.recv_timeout(left.min(SETTLE)) {
-            Ok(Trigger::Stop) => return Trigger::Stop,
-            Ok(Trigger::Request) => strongest = Trigger::Request,
+            Ok(Trigger::Stop) => return (Trigger::Stop, requests),
+            Ok(Trigger::Request) => {
+                strongest = Trigger::Request;
+                requests += 1;
+            }
             Ok(Trigger::Event) => {}
-            Err(_) => return strongest,
+            Err(_) => return (strongest, requests),
         }
     }
 }

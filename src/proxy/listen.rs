@@ -1,5 +1,6 @@
 //! Listening: each worker has listeners of its own on the same addresses, and the kernel deals
-//! connections out among them.
+//! connections out among them. Where sockets were opened by somebody else, a service manager or an
+//! older process, workers listen on those.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -8,7 +9,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 use thiserror::Error;
 
 use super::doors::Doors;
-use crate::config::Listen;
+use super::pulse::Pulse;
 use crate::observe::ListenerKind;
 
 /// How many connections may wait to be accepted; the system may allow fewer.
@@ -36,43 +37,82 @@ fn reason(error: &io::Error) -> String {
     known.map_or_else(|| error.to_string(), |(_, text)| (*text).to_owned())
 }
 
+/// An address to listen on, and the sockets that listen there already: somebody opened them for us.
+#[derive(Debug)]
+pub struct Spot {
+    /// The address.
+    pub address: SocketAddr,
+    /// What is spoken there.
+    pub kind: ListenerKind,
+    /// Whether it comes from whoever opened the sockets, whatever the configuration says.
+    pub given: bool,
+    /// To be shared by the workers; where there is none, each worker opens one of its own.
+    pub sockets: Vec<TcpListener>,
+}
+
 /// The listeners of one worker.
 #[derive(Debug, Default)]
 pub struct Bound {
     pub(super) listeners: Vec<(TcpListener, ListenerKind)>,
     pub(super) doors: Doors,
+    pub(super) pulse: Pulse,
 }
 
 impl Bound {
-    /// Binds every address once for each worker. Port 0 is the same free port for all of them.
+    /// Gives each worker a listener for every spot. Port 0 is the same free port for all of them.
+    /// Afterwards each spot names the address in use.
+    ///
+    /// Connections wait at the very socket that they came to, so each one that we were given goes
+    /// to some worker: where there are more of them than workers a worker has several, and where
+    /// there are fewer workers share.
     ///
     /// # Errors
     /// The first address that cannot be had.
-    pub fn bind(listen: &Listen, workers: usize) -> Result<Vec<Self>, ListenError> {
+    pub fn bind(spots: &mut [Spot], workers: usize) -> Result<Vec<Self>, ListenError> {
         let doors = Doors::default();
-        let one = |_| Self { listeners: Vec::new(), doors: doors.clone() };
+        let one = |_| Self { doors: doors.clone(), ..Self::default() };
         let mut bound: Vec<Self> = (0..workers).map(one).collect();
-        let https = listen.https.iter().map(|address| (*address, ListenerKind::Https));
-        let http = listen.http.iter().map(|address| (*address, ListenerKind::Http));
-        for (mut address, kind) in https.chain(http) {
-            let setting = if kind == ListenerKind::Https { "listen.https" } else { "listen.http" };
-            let wanted = address;
+        for spot in spots {
+            let https = spot.kind == ListenerKind::Https;
+            let setting = if https { "listen.https" } else { "listen.http" };
+            let wanted = spot.address;
             let fail = |error| ListenError { address: wanted, setting, error };
-            claim(address).map_err(fail)?;
-            for worker in &mut bound {
-                let listener = open(address).map_err(fail)?;
-                address = listener.local_addr().map_err(fail)?;
-                worker.listeners.push((listener, kind));
+            if spot.sockets.is_empty() {
+                spot.open(workers).map_err(fail)?;
+            }
+            for turn in 0..workers.max(spot.sockets.len()) {
+                let socket = spot.sockets.iter().cycle().nth(turn);
+                let socket = socket.map(TcpListener::try_clone).transpose().map_err(fail)?;
+                if let (Some(socket), Some(worker)) = (socket, bound.get_mut(turn % workers)) {
+                    worker.listeners.push((socket, spot.kind));
+                }
             }
         }
         Ok(bound)
     }
 
-    /// The addresses in use of a kind.
+    /// What shows that the worker answers.
     #[must_use]
-    pub fn addresses(&self, kind: ListenerKind) -> Vec<SocketAddr> {
-        let of_kind = self.listeners.iter().filter(|(_, of)| *of == kind);
-        of_kind.filter_map(|(listener, _)| listener.local_addr().ok()).collect()
+    pub fn pulse(&self) -> Pulse {
+        self.pulse.clone()
+    }
+}
+
+impl Spot {
+    /// A place where nobody listens yet.
+    #[must_use]
+    pub const fn new(address: SocketAddr, kind: ListenerKind) -> Self {
+        Self { address, kind, given: false, sockets: Vec::new() }
+    }
+
+    fn open(&mut self, count: usize) -> io::Result<()> {
+        claim(self.address)?;
+        for _ in 0..count {
+            let listener = open(self.address)?;
+            self.address = listener.local_addr()?;
+            self.sockets.push(listener);
+        }
+        Ok(())
     }
 }
 
@@ -101,5 +141,31 @@ fn prepare(socket: &Socket, address: SocketAddr) -> io::Result<()> {
     match address {
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => socket.set_only_v6(false),
         SocketAddr::V4(_) | SocketAddr::V6(_) => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(given: usize, workers: usize) -> Vec<usize> {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let mut spot = Spot::new(any, ListenerKind::Https);
+        if given > 0 {
+            spot.open(given).unwrap();
+        }
+        let bound = Bound::bind(std::slice::from_mut(&mut spot), workers).unwrap();
+        assert_ne!(spot.address.port(), 0);
+        let ports = bound.iter().flat_map(|it| &it.listeners);
+        assert!(ports.map(|(it, _)| it.local_addr().unwrap()).all(|it| it == spot.address));
+        bound.iter().map(|worker| worker.listeners.len()).collect()
+    }
+
+    #[test]
+    fn every_worker_listens_and_at_every_socket_somebody_does() {
+        assert_eq!(bind(0, 3), [1, 1, 1]);
+        assert_eq!(bind(1, 3), [1, 1, 1], "one socket is shared");
+        assert_eq!(bind(4, 3), [2, 1, 1], "none is left alone");
+        assert_eq!(bind(2, 1), [2]);
     }
 }

@@ -22,6 +22,7 @@ use super::id::RequestIds;
 use super::lifeline::Lifelines;
 use super::listen::Bound;
 use super::pool::Pool;
+use super::pulse::Pulse;
 use crate::clock;
 use crate::gate::Attempts;
 use crate::gate::Budget;
@@ -115,7 +116,7 @@ pub fn run(live: &Live, bound: Bound, phase: watch::Receiver<Phase>) -> io::Resu
             accepting.push(tokio::task::spawn_local(accept(worker, listener, kind)));
         }
         tokio::task::spawn_local(herald(Rc::clone(&worker)));
-        tokio::task::spawn_local(tick(Rc::clone(&worker), live.changes()));
+        tokio::task::spawn_local(tick(Rc::clone(&worker), live.changes(), bound.pulse));
         for task in accepting {
             let _ = task.await;
         }
@@ -207,8 +208,9 @@ async fn herald(worker: Rc<Worker>) {
 }
 
 /// Cuts what belongs to dead keys, at each change and as time passes.
-async fn tick(worker: Rc<Worker>, mut changes: watch::Receiver<u64>) {
+async fn tick(worker: Rc<Worker>, mut changes: watch::Receiver<u64>, pulse: Pulse) {
     loop {
+        pulse.beat();
         tokio::select! {
             changed = changes.changed() => if changed.is_err() { return },
             () = tokio::time::sleep(TICK) => {}

@@ -1,22 +1,33 @@
 //! The composition root: configuration → world → listeners → workers → signals → drain.
 
 mod descriptors;
+mod door;
 mod echo;
+mod error;
+mod manager;
+mod passed;
+mod signals;
+mod watchdog;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
+use self::door::Door;
+use self::manager::Manager;
+use self::passed::Passed;
+use self::passed::Plan;
+use self::signals::Signals;
+use self::signals::Told;
+use self::watchdog::Watchdog;
 use crate::admin;
 use crate::clock;
-use crate::config::AdminAddress;
 use crate::config::Drain;
 use crate::live;
 use crate::live::Files;
@@ -29,9 +40,16 @@ use crate::observe::ListenerKind;
 use crate::observe::Metrics;
 use crate::proxy;
 use crate::proxy::Bound;
-use crate::proxy::ListenError;
 use crate::proxy::Phase;
+use crate::proxy::Spot;
 use crate::source::Problems;
+
+pub use self::error::ServeError;
+
+/// How often it is looked whether all is as it should be.
+const LOOK: Duration = Duration::from_secs(1);
+/// What ending takes beside the drain, at most.
+const GRACE: Duration = Duration::from_secs(5);
 
 /// Everything loaded, nothing opened yet.
 #[derive(Debug)]
@@ -40,42 +58,22 @@ pub struct Prepared {
     live: Arc<Live>,
     warnings: Problems,
     echo: Option<std::net::TcpListener>,
-}
-
-/// Why the process cannot serve although its files are right.
-#[derive(Debug, Error)]
-pub enum ServeError {
-    /// An address cannot be listened on.
-    #[error(transparent)]
-    Listen(#[from] ListenError),
-    /// The admin address cannot be listened on.
-    #[error("cannot listen on {address} for `listen.admin`: {error}")]
-    Admin {
-        /// The address or the path.
-        address: String,
-        /// What the system says.
-        error: io::Error,
-    },
-    /// The system gives no thread, no signal, no runtime.
-    #[error("the system does not give what serving needs: {0}")]
-    System(#[from] io::Error),
-    /// A worker ended although nobody told it to.
-    #[error("a worker ended unexpectedly")]
-    Worker,
+    passed: Vec<Passed>,
 }
 
 impl Prepared {
-    /// Loads everything that serving needs.
+    /// Loads everything that serving needs. To be called while the process has one thread.
     ///
     /// # Errors
     /// Every problem of every file.
     pub fn load(files: Files) -> Result<Self, Problems> {
+        let passed = passed::by_manager().map_err(|error| error.problem())?;
         // Somebody who embeds us may have installed one already; ours are named explicitly.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let metrics = Metrics::new();
         let (reloader, world, warnings) = Reloader::first(files, &metrics)?;
         let live = Live::new(world, metrics, clock::now());
-        Ok(Self { reloader, live, warnings, echo: None })
+        Ok(Self { reloader, live, warnings, echo: None, passed })
     }
 
     /// Serves an API that echoes what it was sent, too: something to try things with.
@@ -107,31 +105,31 @@ pub struct Addresses {
 /// # Errors
 /// When an address or something of the system cannot be had, or a worker ended by itself.
 pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
-    let Prepared { reloader, live, warnings, echo } = prepared;
+    let Prepared { reloader, live, warnings, echo, passed } = prepared;
     observe::log::count_panics(Arc::clone(live.metrics()));
     for warning in warnings.iter() {
         tracing::warn!("{}", warning.line());
     }
     let config = reloader.config().clone();
     make_room(&live, config.bounds.connections);
-    let bound = Bound::bind(&config.listen, config.workers)?;
-    let addresses = |kind| bound.first().map(|bound| bound.addresses(kind)).unwrap_or_default();
-    let (https, http) = (addresses(ListenerKind::Https), addresses(ListenerKind::Http));
+    let Plan { mut spots, admin, unused } =
+        passed::plan(&config.listen, config.tls.is_some(), passed)?;
+    if let Some(stray) = unused.first() {
+        return Err(ServeError::Unwanted { name: stray.socket.name() });
+    }
+    let bound = Bound::bind(&mut spots, config.workers)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = LocalSet::new().block_on(&runtime, async {
-        let (admin, admin_address) = bind_admin(config.listen.admin.as_ref()).await?;
+        let door = door::open(config.listen.admin.as_ref(), admin).await?;
+        let admin_address = door.as_ref().map(|door| door.listener.to_string());
         let mut signals = Signals::new()?;
         let (phase, told) = watch::channel(Phase::Serving);
+        let watchdog = Watchdog::over(&bound);
         let workers = start(&live, bound, &told)?;
         let hints = live::watch(Arc::clone(&live), reloader)?;
         let (_end, ended) = tokio::sync::oneshot::channel::<()>();
-        let (status, occupancy) = (Arc::clone(&live), Arc::clone(&live));
-        let state = admin::State {
-            metrics: Arc::clone(live.metrics()),
-            status: Arc::new(move || status.status()),
-            occupancy: Arc::new(move || occupancy.occupancy()),
-        };
-        if let Some(listener) = admin {
+        if let Some(Door { listener, .. }) = door {
+            let state = state(&live);
             tokio::task::spawn_local(admin::serve(listener, state, async { drop(ended.await) }));
         }
         if let Some(listener) = echo {
@@ -139,10 +137,16 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
             tokio::task::spawn_local(echo::serve(TcpListener::from_std(listener)?));
         }
         live.serving();
-        let addresses = Addresses { https, http, admin: admin_address };
+        let addresses = Addresses::of(&spots, admin_address);
         announce(&addresses);
         listening(&addresses);
-        let failed = signals.wait_for_end(&hints, &workers).await;
+        let mut manager = Manager::default();
+        manager.ready(&live.status());
+        let mut watch = Watch { live: &live, hints: &hints, workers: &workers, watchdog, manager };
+        let failed = watch.until_the_end(&mut signals).await;
+        watch.manager.stopping(config.drain.delay + config.drain.timeout + GRACE);
+        // What is held open here would go on taking connections.
+        drop(spots);
         drain(&live, &phase, config.drain, &mut signals, workers).await;
         hints.send(Trigger::Stop);
         if failed { Err(ServeError::Worker) } else { Ok(()) }
@@ -150,6 +154,25 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
     // Workers that did not end in time end with the process.
     runtime.shutdown_background();
     served
+}
+
+fn state(live: &Arc<Live>) -> admin::State {
+    let (status, occupancy) = (Arc::clone(live), Arc::clone(live));
+    admin::State {
+        metrics: Arc::clone(live.metrics()),
+        status: Arc::new(move || status.status()),
+        occupancy: Arc::new(move || occupancy.occupancy()),
+    }
+}
+
+impl Addresses {
+    fn of(spots: &[Spot], admin: Option<String>) -> Self {
+        let of = |kind| {
+            let of_kind = spots.iter().filter(|spot| spot.kind == kind);
+            of_kind.map(|spot| spot.address).collect()
+        };
+        Self { https: of(ListenerKind::Https), http: of(ListenerKind::Http), admin }
+    }
 }
 
 /// Says how many connections there may be, and how that came.
@@ -176,26 +199,6 @@ fn announce(addresses: &Addresses) {
     };
     let (https, http) = (list(&addresses.https), list(&addresses.http));
     tracing::info!(https, http, admin = addresses.admin, "listening");
-}
-
-async fn bind_admin(
-    address: Option<&AdminAddress>,
-) -> Result<(Option<admin::Listener>, Option<String>), ServeError> {
-    let Some(address) = address else { return Ok((None, None)) };
-    match address {
-        AdminAddress::Tcp(address) => {
-            let fail = |error| ServeError::Admin { address: address.to_string(), error };
-            let listener = TcpListener::bind(address).await.map_err(fail)?;
-            let text = listener.local_addr()?.to_string();
-            Ok((Some(admin::Listener::Tcp(listener)), Some(text)))
-        }
-        AdminAddress::Unix(path) => {
-            let address = format!("unix:{}", path.display());
-            let fail = |error| ServeError::Admin { address: address.clone(), error };
-            let listener = admin::Listener::bind_unix(path).map_err(fail)?;
-            Ok((Some(listener), Some(address)))
-        }
-    }
 }
 
 type Workers = Vec<JoinHandle<io::Result<()>>>;
@@ -246,39 +249,45 @@ async fn drain(
     }
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hangup: Signal,
+/// What is looked after while we serve.
+struct Watch<'s> {
+    live: &'s Live,
+    hints: &'s Hints,
+    workers: &'s Workers,
+    watchdog: Watchdog,
+    manager: Manager,
 }
 
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Self {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            hangup: signal(SignalKind::hangup())?,
-        })
-    }
-
-    async fn end(&mut self) {
-        tokio::select! {
-            _ = self.terminate.recv() => {}
-            _ = self.interrupt.recv() => {}
-        }
-    }
-
+impl Watch<'_> {
     /// Until somebody ends the process, or a worker has ended by itself (`true`).
-    async fn wait_for_end(&mut self, hints: &Hints, workers: &Workers) -> bool {
+    async fn until_the_end(&mut self, signals: &mut Signals) -> bool {
+        let mut answered = self.live.answered();
+        let mut asked = 0;
+        let mut look = tokio::time::interval(LOOK);
         loop {
             tokio::select! {
-                _ = self.terminate.recv() => return false,
-                _ = self.interrupt.recv() => return false,
-                _ = self.hangup.recv() => hints.send(Trigger::Request),
-                () = tokio::time::sleep(std::time::Duration::from_secs(1)) => {
-                    if workers.iter().any(JoinHandle::is_finished) {
+                told = signals.next() => match told {
+                    Told::End => return false,
+                    Told::Reload => {
+                        asked += 1;
+                        self.manager.reloading();
+                        self.hints.send(Trigger::Request);
+                    }
+                },
+                Ok(()) = answered.changed() => {
+                    // Whoever asks waits for the end of the last reload that was asked for.
+                    if *answered.borrow_and_update() == asked {
+                        self.manager.ready(&self.live.status());
+                    }
+                }
+                () = self.watchdog.due() => if self.watchdog.all_answer() {
+                    self.manager.alive();
+                },
+                _ = look.tick() => {
+                    if self.workers.iter().any(JoinHandle::is_finished) {
                         return true;
                     }
+                    self.manager.status(&self.live.status());
                 }
             }
         }

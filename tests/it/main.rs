@@ -58,6 +58,8 @@ mod lifecycle;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod manager;
+#[cfg(test)]
 mod metrics;
 #[cfg(test)]
 mod parallel;

@@ -1,6 +1,7 @@
 //! What the program is given: a directory with its files.
 
 use std::fmt::Write as _;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
@@ -20,6 +21,8 @@ pub(crate) struct Setup {
     pub(crate) files: Vec<(String, Vec<u8>)>,
     pub(crate) sets: Vec<String>,
     pub(crate) variables: Vec<(String, String)>,
+    /// Sockets that it is passed, with their names: at most two.
+    pub(crate) passed: Vec<(String, OwnedFd)>,
     whole: Option<String>,
 }
 
@@ -93,6 +96,12 @@ impl Setup {
     /// A variable of its environment.
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Passes it a socket, as service managers do.
+    pub(crate) fn pass(mut self, name: &str, socket: impl Into<OwnedFd>) -> Self {
+        self.passed.push((name.to_owned(), socket.into()));
         self
     }
 

@@ -37,7 +37,7 @@ impl Sidecar {
 
     /// Starts it on files that stand there already.
     pub(crate) fn start_in(directory: TempDir, setup: &Setup) -> Self {
-        let mut child = command(&directory, setup).stdout(Stdio::null()).spawn().unwrap();
+        let mut child = command(&directory, setup).spawn().unwrap();
         let log = Transcript::of(child.stderr.take().unwrap());
         let Some(line) = log.wait(0, |line| line.message() == "listening") else {
             let _ = child.kill();
@@ -191,7 +191,7 @@ pub(crate) fn refuses(setup: &Setup, spoil: impl FnOnce(&TempDir)) -> (Option<i3
     let directory = TempDir::new().unwrap();
     setup.write(directory.path());
     spoil(&directory);
-    let mut child = command(&directory, setup).stdout(Stdio::null()).spawn().unwrap();
+    let mut child = command(&directory, setup).spawn().unwrap();
     let log = Transcript::of(child.stderr.take().unwrap());
     let listening = log.wait(0, |line| line.message() == "listening");
     if listening.is_some() {
@@ -203,13 +203,33 @@ pub(crate) fn refuses(setup: &Setup, spoil: impl FnOnce(&TempDir)) -> (Option<i3
 }
 
 fn command(directory: &TempDir, setup: &Setup) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+    let mut command = program(setup);
     command.arg("run").arg("--config").arg(directory.path().join("keygate.toml"));
     for assignment in setup.sets_in(directory.path()) {
         command.arg("--set").arg(assignment);
     }
     // Not the test's directory: relative paths must not depend on where the program was started.
     command.envs(setup.variables.iter().map(|(name, value)| (name, value)));
-    command.current_dir("/").stdin(Stdio::null()).stderr(Stdio::piped());
+    command.current_dir("/").stderr(Stdio::piped());
+    command
+}
+
+/// The program, with the sockets that it is passed as a service manager would: from descriptor 3 on.
+fn program(setup: &Setup) -> Command {
+    const PROGRAM: &str = env!("CARGO_BIN_EXE_keygate");
+    const PASS: &str = "export LISTEN_PID=$$; exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null";
+    if setup.passed.is_empty() {
+        let mut command = Command::new(PROGRAM);
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        return command;
+    }
+    let names: Vec<_> = setup.passed.iter().map(|(name, _)| name.as_str()).collect();
+    let socket = |at: usize| match setup.passed.get(at) {
+        Some((_, socket)) => Stdio::from(socket.try_clone().unwrap()),
+        None => Stdio::null(),
+    };
+    let mut command = Command::new("sh");
+    command.args(["-c", PASS, "sh", PROGRAM]).stdin(socket(0)).stdout(socket(1));
+    command.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
     command
 }
