@@ -9,6 +9,7 @@ use crate::clock;
 use crate::config;
 use crate::config::Keyring;
 use crate::config::Keys;
+use crate::live;
 use crate::source::Problems;
 
 /// Validate everything that `run` would load
@@ -40,7 +41,10 @@ pub(crate) fn run(args: Args) -> ExitCode {
         config::load_keys(&keys, None)
     });
     let summary = keyring.as_ref().and_then(count);
+    let mut files = loaded.files;
+    files.extend(keyring.iter().flat_map(|keyring| keyring.files.iter().cloned()));
     problems.extend(keyring.map(|keyring| keyring.problems).unwrap_or_default());
+    problems.extend(live::frozen(&files));
     let routes = loaded.config.map(|config| config.routes.list().len());
     let summary = summary.zip(routes).map(|(keys, n)| format!("{keys}, {}", counted(n, "route")));
     conclude(&path, summary, &problems)

@@ -5,6 +5,7 @@
 
 mod changes;
 mod fingerprint;
+mod mounts;
 mod reload;
 mod watch;
 mod world;
@@ -26,6 +27,7 @@ use crate::observe::Metrics;
 use crate::observe::Occupancy;
 use crate::observe::Status;
 
+pub use self::mounts::frozen;
 pub use self::reload::Files;
 pub use self::reload::Reloader;
 pub use self::watch::Hints;

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::Live;
 use super::changes::Changes;
 use super::fingerprint::Fingerprint;
+use super::mounts;
 use super::world::World;
 use crate::clock;
 use crate::config;
@@ -60,7 +61,8 @@ impl Reloader {
     pub fn first(files: Files, metrics: &Metrics) -> Result<(Self, World, Problems), Problems> {
         let mut store = KeyStore::default();
         let pass = Pass::over(&files, None, (&[], &Fingerprint::default()), &mut store);
-        let Pass { config, keyring, problems, watched, fingerprint } = pass;
+        let Pass { config, keyring, mut problems, watched, fingerprint } = pass;
+        problems.extend(mounts::frozen(&watched));
         let (Some(config), Some(keyring)) = (config, keyring) else { return Err(problems) };
         let (Some(keys), false) = (keyring.keys, problems.fatal()) else { return Err(problems) };
         let revocations = keyring.revocations;

@@ -15,8 +15,8 @@ import time
 import unittest
 from pathlib import Path
 
-from containers import build, eventually, podman, run, stripped
-from manifest import config_text, documents
+from containers import CONFINED, build, eventually, podman, run, stripped
+from manifest import config_text, documents, publish
 from pod import Client, Load, Pod
 
 OLD_KEY = "old." + secrets.token_hex(24)
@@ -172,6 +172,55 @@ class UnixSocket(Played):
     def test_the_api_is_reached_by_its_socket_and_has_no_port(self):
         self.assertEqual(self.ask(OLD_KEY), (200, "key_old"))
         self.assertEqual({port for _, port in self.pod.sockets()}, {8443, 9090})
+
+
+class Mounted(unittest.TestCase):
+    """keygate says what can never change, where it is mounted by itself."""
+
+    def setUp(self):
+        self.directory = Path(tempfile.mkdtemp(prefix="keygate-mounts-"))
+        self.addCleanup(shutil.rmtree, self.directory)
+        self.directory.chmod(0o755)
+        publish(self.directory / "keys", keys(OLD_KEY))
+        config = '[listen]\nhttp = "127.0.0.1:0"\nhttp_accepts = "everything"\n'
+        config += '[upstream]\nurl = "http://127.0.0.1:1"\n[keys]\nfiles = ["/keys/keys.toml"]\n'
+        publish(self.directory / "config", {"keygate.toml": config})
+
+    def said(self, keys_mount, command="check"):
+        config = f"--volume={self.directory}/config:/etc/keygate:ro"
+        image = (IMAGE, command, "--config", "/etc/keygate/keygate.toml")
+        run = ("run", "--rm", *CONFINED, config, f"--volume={keys_mount}:ro")
+        if command == "check":
+            return podman(*run, *image).stderr
+        name = f"keygate-mounts-{os.getpid()}"
+        podman(*run, "--detach", "--name", name, *image)
+        self.addCleanup(podman, "rm", "--force", "--time=0", name, check=False)
+        logs = lambda: podman("logs", name).stderr
+        return eventually(lambda: '"listening"' in logs() and logs(), "it listens")
+
+    def test_the_whole_volume_is_as_it_should_be(self):
+        self.assertNotIn("mount", self.said(f"{self.directory}/keys:/keys"))
+
+    def test_a_file_of_a_volume_is_told_with_what_to_do(self):
+        file = (self.directory / "keys" / "keys.toml").resolve()
+        self.assertIn("..2", str(file))
+        mount = f"{file}:/keys/keys.toml"
+        for command in ("check", "run"):
+            said = self.said(mount, command)
+            self.assertIn("`/keys/keys.toml` is mounted by subPath", said)
+            self.assertIn("mount the whole volume as a directory, without `subPath`", said)
+
+    def test_a_directory_of_a_volume_is_told(self):
+        said = self.said(f"{(self.directory / 'keys' / '..data').resolve()}:/keys")
+        self.assertIn("is mounted by subPath", said)
+
+    def test_any_other_file_that_is_mounted_by_itself_is_told(self):
+        file = self.directory / "keys.toml"
+        file.write_text(keys(OLD_KEY)["keys.toml"])
+        file.chmod(0o444)
+        said = self.said(f"{file}:/keys/keys.toml")
+        self.assertIn("a file that takes its place is never seen", said)
+        self.assertIn("mount the directory that holds it", said)
 
 
 if __name__ == "__main__":
