@@ -2,6 +2,7 @@
 
 import hashlib
 import http.client
+import itertools
 import json
 import os
 import shutil
@@ -13,6 +14,8 @@ import time
 from comparison import stage
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+# What deploy/ sets for every process of keygate, too: large pages for large tables.
+ENVIRONMENT = {"RUST_LOG": "info", "GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # How long anything may take before it is given up, in seconds.
 PATIENCE = 120
 
@@ -81,6 +84,16 @@ class Keys:
             file.write(text[:start] + record(number, self.number, note, more) + text[end:])
         return lambda: os.rename(path + ".new", path)
 
+    def versions(self, number):
+        """Changes one key, again and again, by what costs a rename only: both texts are written now."""
+        self.replace(number, ", one version")
+        path = self.path(self.file_of(number))
+        os.rename(path + ".new", path + ".one")
+        shutil.copyfile(path, path + ".two")
+        for version in itertools.cycle((".one", ".two")):
+            os.link(path + version, path + ".new")
+            yield lambda: os.rename(path + ".new", path)
+
 
 class Keygate:
     """A process that serves some keys."""
@@ -103,7 +116,7 @@ class Keygate:
         self.began = time.monotonic()
         pinned = ["taskset", "-c", core] if core else []
         self.process = subprocess.Popen([*pinned, made.keygate, "run", "--config", config], stderr=self.log,
-                                        stdout=subprocess.DEVNULL, env={**os.environ, "RUST_LOG": "info"})
+                                        stdout=subprocess.DEVNULL, env={**os.environ, **ENVIRONMENT})
         try:
             self.wait_until(lambda status: status["ready"])
         except BaseException:
