@@ -46,6 +46,8 @@ pub(crate) struct Ring {
     pub(crate) basic_names_account: bool,
     /// In the order in which the configuration has them; without those that do not exist.
     pub(crate) files: Vec<ReadFile>,
+    /// Where uses are recorded, if they are.
+    pub(crate) state: Option<PathBuf>,
     /// What is wrong in them.
     pub(crate) problems: Problems,
     revoked: Revoked,
@@ -194,7 +196,7 @@ impl Ring {
     }
 
     fn read(place: &Place, what: What) -> Result<Self, Problems> {
-        let (keys, basic_names_account) = settings(place)?;
+        let Settings { keys, basic_names_account, state } = settings(place)?;
         let mut problems = Problems::default();
         let Some(digester) = config::digester(&keys, &mut problems) else { return Err(problems) };
         let mut problems = Problems::default();
@@ -226,7 +228,7 @@ impl Ring {
             Some(_) => config::load_revocations(&keys),
             None => Revoked::default(),
         };
-        Ok(Self { keys, digester, basic_names_account, files, problems, revoked })
+        Ok(Self { keys, digester, basic_names_account, files, state, problems, revoked })
     }
 
     fn sound(mut self) -> Result<Self, Problems> {
@@ -234,12 +236,20 @@ impl Ring {
     }
 }
 
-/// `[keys]`, from the configuration or, without one, as it is by default.
-fn settings(place: &Place) -> Result<(Keys, bool), Problems> {
+/// What of a configuration matters here.
+struct Settings {
+    keys: Keys,
+    basic_names_account: bool,
+    state: Option<PathBuf>,
+}
+
+/// From the configuration or, without one, as they are by default.
+fn settings(place: &Place) -> Result<Settings, Problems> {
     let path = place.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
     if let (None, Some(files), false) = (&place.config, &place.keys, path.exists()) {
         let keys = Keys::defaults(vec![files.clone()]);
-        return keys.map(|keys| (keys, false)).ok_or_else(Problems::default);
+        let settings = |keys| Settings { keys, basic_names_account: false, state: None };
+        return keys.map(settings).ok_or_else(Problems::default);
     }
     let loaded = config::load(&path, &[], clock::now());
     let basic = loaded.config.as_ref().and_then(|config| config.credentials.basic.as_ref());
@@ -252,7 +262,7 @@ fn settings(place: &Place) -> Result<(Keys, bool), Problems> {
             if let Some(files) = &place.keys {
                 keys.files = vec![files.clone()];
             }
-            Ok((keys, basic_names_account))
+            Ok(Settings { keys, basic_names_account, state: loaded.state })
         }
         Some(_) => Err(about_keys),
         None => Err(loaded.problems),

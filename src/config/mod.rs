@@ -25,6 +25,7 @@ mod revocations;
 mod routes;
 mod signing;
 mod sni;
+mod state;
 mod takeover;
 mod tickets;
 mod tls;
@@ -109,6 +110,8 @@ pub struct Config {
     pub drain: Drain,
     /// What is counted.
     pub metrics: MetricsConfig,
+    /// Where what shall outlive the process is kept.
+    pub state: Option<PathBuf>,
 }
 
 impl Config {
@@ -121,6 +124,7 @@ impl Config {
             ("listen.https", self.listen.https != running.listen.https),
             ("listen.http", self.listen.http != running.listen.http),
             ("listen.admin", self.listen.admin != running.listen.admin),
+            ("state.directory", self.state != running.state),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
@@ -134,6 +138,8 @@ pub struct Loaded {
     /// `[keys]`, also where something else stands against the configuration: so that key files can
     /// be judged in the same run.
     pub keys: Option<Keys>,
+    /// `[state]`, likewise.
+    pub state: Option<PathBuf>,
     /// Every problem, warnings among them.
     pub problems: Problems,
     /// Every file that was named, itself included: a change of any of them can change the outcome.
@@ -151,11 +157,11 @@ pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
     let mut problems = Problems::default();
     files.name(path);
     let mut text = None;
-    let (config, keys) = match Source::read(path) {
+    let Parts { config, keys, state } = match Source::read(path) {
         Ok(source) if source.text.trim().is_empty() && overrides.is_empty() => {
             let message = format!("`{}` is empty", source.name);
             problems.push(Problem::new(message).help("`keygate init` writes one to start from"));
-            (None, None)
+            Parts::default()
         }
         Ok(source) => {
             let source = overrides::attach(source, overrides);
@@ -163,11 +169,19 @@ pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
         }
         Err(problem) => {
             problems.push(Problem { help: Some(NO_CONFIG.to_owned()), ..*problem });
-            (None, None)
+            Parts::default()
         }
     };
     let config = config.filter(|_| !problems.fatal());
-    Loaded { config, keys, problems, files: files.into_named(), source: text }
+    Loaded { config, keys, state, problems, files: files.into_named(), source: text }
+}
+
+/// What was read of a text.
+#[derive(Default)]
+struct Parts {
+    config: Option<Config>,
+    keys: Option<Keys>,
+    state: Option<PathBuf>,
 }
 
 const NO_CONFIG: &str = "name a configuration with `--config`, or make one with `keygate init`";
@@ -177,7 +191,7 @@ fn read(
     files: &mut files::Files,
     problems: &mut Problems,
     now: Timestamp,
-) -> (Option<Config>, Option<Keys>) {
+) -> Parts {
     let change = |table: &mut _, problems: &mut _| overrides::apply(source, table, problems);
     let mut root = Section::root_with(source, problems, change);
     let workers = listen::read_workers(&mut root);
@@ -194,6 +208,7 @@ fn read(
     let bounds = bounds::read(&mut root);
     let drain = drain::read(&mut root);
     let metrics = metrics::read(&mut root);
+    let state = state::read(&mut root);
     let tokens = tokens::read(&mut root, files, &credentials, routes.as_ref());
     if let Some(span) = routes.as_ref().and_then(|routes| routes.account_from.as_ref()) {
         warn_of_oracle(&mut root, span, &answers);
@@ -215,8 +230,9 @@ fn read(
         bounds,
         drain,
         metrics,
+        state: state.clone(),
     });
-    (config, keys)
+    Parts { config, keys, state }
 }
 
 /// Whoever can tell another account's path from none learns which accounts exist.

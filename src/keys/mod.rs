@@ -1,6 +1,7 @@
 //! What a key is: mint it, show it once, store a digest, look it up.
 //!
-//! Must not know hyper, tokio or the network. Files are read and written in `file` and `edit` only.
+//! Must not know hyper, tokio or the network. Files are read and written in `file`, `edit` and `usage`
+//! only.
 
 mod block;
 mod digest;
@@ -16,6 +17,7 @@ mod sheet;
 mod table;
 mod token;
 mod ulid;
+pub mod usage;
 
 pub use digest::{DigestError, Digester, KeyDigest};
 pub use edit::Edit;

@@ -7,6 +7,7 @@ mod changes;
 mod fingerprint;
 mod mounts;
 mod reload;
+mod usage;
 mod watch;
 mod world;
 
@@ -30,6 +31,8 @@ use crate::observe::Status;
 pub use self::mounts::frozen;
 pub use self::reload::Files;
 pub use self::reload::Reloader;
+pub use self::usage::Sightings;
+pub use self::usage::Usage;
 pub use self::watch::Hints;
 pub use self::watch::Trigger;
 pub use self::watch::spawn as watch;
@@ -49,6 +52,7 @@ pub struct Live {
     budget: Budget,
     login_budget: Budget,
     metrics: Arc<Metrics>,
+    usage: Usage,
     changes: channel::Sender<u64>,
     answered: channel::Sender<u64>,
     report: Mutex<Report>,
@@ -79,6 +83,7 @@ impl Live {
             budget: Budget::default(),
             login_budget: Budget::default(),
             metrics,
+            usage: Usage::default(),
             changes,
             answered: channel::Sender::new(0),
             report: Mutex::new(report),
@@ -137,6 +142,12 @@ impl Live {
     #[must_use]
     pub const fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
+    }
+
+    /// Where it is recorded which keys are used.
+    #[must_use]
+    pub const fn usage(&self) -> &Usage {
+        &self.usage
     }
 
     /// Tells the generation of each new world.

@@ -38,6 +38,7 @@ pub(super) struct ProcessCells {
     pub(super) last_success: AtomicI64,
     pub(super) files_checked: AtomicI64,
     pub(super) panics: AtomicU64,
+    pub(super) state_write_errors: AtomicU64,
 }
 
 /// How reading the files again went.
@@ -87,6 +88,7 @@ impl ProcessCells {
             last_success: AtomicI64::new(now.as_second()),
             files_checked: AtomicI64::new(now.as_second()),
             panics: AtomicU64::new(0),
+            state_write_errors: AtomicU64::new(0),
         }
     }
 
@@ -209,6 +211,11 @@ impl Metrics {
     /// A bug was met, and a connection ended by it.
     pub fn panicked(&self) {
         self.shared.process.panics.fetch_add(1, Relaxed);
+    }
+
+    /// What shall outlive the process could not be written.
+    pub fn state_not_written(&self) {
+        self.shared.process.state_write_errors.fetch_add(1, Relaxed);
     }
 
     /// Everything, added up now, as text.
@@ -447,6 +454,7 @@ mod tests {
             "keygate_connections{listener=\"https\"} 0",
             "keygate_connections_refused_total{reason=\"connections_per_address\"} 0",
             "keygate_panics_total 0",
+            "keygate_state_write_errors_total 0",
         ] {
             assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
         }

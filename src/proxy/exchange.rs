@@ -78,7 +78,7 @@ impl Exchange {
     pub(super) fn tie(&self, key: Option<KeyIndex>, until: Option<Instant>) -> Rc<Line> {
         let socket = self.origin.socket.clone().map(Hold::Connection);
         let hold = socket.or_else(|| StreamTask::current().map(Hold::Stream));
-        self.worker.lifelines().tie(&self.world, key, until, hold)
+        self.worker.lifelines().tie(&self.world, key.map(|key| (key, self.client)), until, hold)
     }
 
     /// Whom the upstream is told of, in the words of `X-Forwarded-For`.
@@ -107,10 +107,11 @@ impl Exchange {
     }
 
     /// Notes what a decision learnt.
-    pub(super) const fn note(&mut self, verdict: &Verdict) {
+    pub(super) fn note(&mut self, verdict: &Verdict) {
         self.bearer = verdict.bearer;
         self.key = verdict.key;
         self.route = verdict.route;
+        self.note_use();
     }
 
     /// Notes that it is for us.
@@ -119,9 +120,17 @@ impl Exchange {
     }
 
     /// Notes who asked an endpoint.
-    pub(super) const fn note_holder(&mut self, key: Option<KeyIndex>, bearer: bool) {
+    pub(super) fn note_holder(&mut self, key: Option<KeyIndex>, bearer: bool) {
         self.key = key;
         self.bearer = bearer;
+        self.note_use();
+    }
+
+    /// Whoever presents a key uses it, whatever comes of it.
+    fn note_use(&self) {
+        if let Some(key) = self.key {
+            self.worker.usage().note(&self.world, key, self.client);
+        }
     }
 
     /// Says what becomes of it.

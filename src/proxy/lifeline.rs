@@ -7,6 +7,7 @@
 //! over HTTP/2.
 
 use std::cell::{Cell, RefCell};
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Waker;
@@ -22,6 +23,7 @@ use crate::gate::Snapshot;
 use crate::keys::KeyDigest;
 use crate::keys::KeyId;
 use crate::keys::KeyIndex;
+use crate::keys::usage::Mark;
 use crate::live::World;
 
 /// The requests in flight of one worker.
@@ -35,6 +37,7 @@ const GRACE: Duration = Duration::from_millis(500);
 #[derive(Debug)]
 pub(super) struct Line {
     owner: RefCell<Owner>,
+    client: Option<IpAddr>,
     cut: Cell<Option<Denial>>,
     until: Cell<Option<Instant>>,
     hold: Option<Hold>,
@@ -60,17 +63,18 @@ enum Owner {
 }
 
 impl Lifelines {
-    /// Ties a request to its key, if it has one, and to the end of its time.
+    /// Ties a request to its key and client, if it has one, and to the end of its time.
     pub(super) fn tie(
         &self,
         world: &Rc<Current>,
-        key: Option<KeyIndex>,
+        key: Option<(KeyIndex, IpAddr)>,
         until: Option<Instant>,
         hold: Option<Hold>,
     ) -> Rc<Line> {
-        let owner = key.map_or(Owner::Nobody, |key| Owner::Placed(Rc::clone(world), key));
+        let owner = key.map_or(Owner::Nobody, |(key, _)| Owner::Placed(Rc::clone(world), key));
         let line = Rc::new(Line {
             owner: RefCell::new(owner),
+            client: key.map(|(_, client)| client),
             cut: Cell::new(None),
             until: Cell::new(until),
             hold,
@@ -105,7 +109,26 @@ impl Lifelines {
     }
 }
 
+impl Lifelines {
+    /// Whose keys are in use by what is in flight, and from where.
+    pub(super) fn users(&self) -> Vec<(Mark, IpAddr)> {
+        let lines = self.0.borrow();
+        let lines = lines.iter().filter_map(std::rc::Weak::upgrade);
+        lines.filter_map(|line| line.owner.borrow().mark().zip(line.client)).collect()
+    }
+}
+
 impl Owner {
+    fn mark(&self) -> Option<Mark> {
+        match self {
+            Self::Nobody => None,
+            Self::Placed(world, key) => {
+                world.snapshot().table().record(*key).map(|record| Mark::of(record.digest()))
+            }
+            Self::Named(_, digest) => Some(Mark::of(digest)),
+        }
+    }
+
     fn stands(&mut self, current: &Arc<World>, now: Timestamp) -> Result<(), Denial> {
         if let Self::Placed(world, key) = self {
             let record = world.snapshot().table().record(*key);

@@ -34,6 +34,7 @@ use crate::gate::Rates;
 use crate::gate::Slots;
 use crate::gate::normalize;
 use crate::live::Live;
+use crate::live::Sightings;
 use crate::live::World;
 use crate::live::WorldCell;
 use crate::observe::ListenerKind;
@@ -70,6 +71,7 @@ pub(super) struct Worker {
     login_budget: Budget,
     doors: Doors,
     metrics: WorkerMetrics,
+    usage: Sightings,
     pool: Pool,
     alarms: Alarms,
     lifelines: Lifelines,
@@ -121,6 +123,7 @@ pub fn run(live: &Live, bound: Bound, phase: watch::Receiver<Phase>) -> io::Resu
             let _ = task.await;
         }
         worker.drained().await;
+        worker.usage.end(clock::now());
         Ok(())
     })
 }
@@ -216,7 +219,9 @@ async fn tick(worker: Rc<Worker>, mut changes: watch::Receiver<u64>, pulse: Puls
             () = tokio::time::sleep(TICK) => {}
         }
         let world = worker.world();
-        worker.lifelines.sweep(&world, clock::now(), clock::mono());
+        let now = clock::now();
+        worker.lifelines.sweep(&world, now, clock::mono());
+        worker.usage.tell(now, || worker.lifelines.users());
         worker.pool.sweep();
     }
 }
@@ -238,6 +243,7 @@ impl Worker {
             doors,
             pool: Pool::new(&metrics),
             metrics,
+            usage: live.usage().sightings(),
             alarms: Alarms::default(),
             lifelines: Lifelines::default(),
             ids: RequestIds::new(),
@@ -283,6 +289,10 @@ impl Worker {
 
     pub(super) const fn metrics(&self) -> &WorkerMetrics {
         &self.metrics
+    }
+
+    pub(super) const fn usage(&self) -> &Sightings {
+        &self.usage
     }
 
     pub(super) const fn pool(&self) -> &Pool {

@@ -123,6 +123,9 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         let door = door::open(config.listen.admin.as_ref(), admin).await?;
         let admin_address = door.as_ref().map(|door| door.listener.to_string());
         let mut signals = Signals::new()?;
+        if let Some(directory) = &config.state {
+            live.usage().begin(directory.clone(), Arc::clone(live.metrics()))?;
+        }
         let (phase, told) = watch::channel(Phase::Serving);
         let watchdog = Watchdog::over(&bound);
         let workers = start(&live, bound, &told)?;
@@ -148,6 +151,7 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         // What is held open here would go on taking connections.
         drop(spots);
         drain(&live, &phase, config.drain, &mut signals, workers).await;
+        live.usage().end();
         hints.send(Trigger::Stop);
         if failed { Err(ServeError::Worker) } else { Ok(()) }
     });

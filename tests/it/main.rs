@@ -86,4 +86,6 @@ mod tokens;
 #[cfg(test)]
 mod upstream_http2;
 #[cfg(test)]
+mod usage;
+#[cfg(test)]
 mod volumes;

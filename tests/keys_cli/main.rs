@@ -23,3 +23,4 @@ mod screen;
 mod settings;
 mod terminal;
 mod tokens;
+mod usage;

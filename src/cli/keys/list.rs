@@ -6,6 +6,7 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use super::usage::Uses;
 use super::view::State;
 use super::view::View;
 use crate::cli::print;
@@ -32,7 +33,7 @@ pub(crate) struct Args {
     /// Only those that are active and older than the configuration's `keys.rotate_after`
     #[arg(long)]
     due: bool,
-    /// Only those that were last used longer ago than this (no record of last use is kept yet)
+    /// Only those that nobody has used for this long, as far as `[state]` has uses recorded
     #[arg(long, value_name = "DURATION", value_parser = values::duration)]
     unused_for: Option<SignedDuration>,
     /// For programs
@@ -43,12 +44,11 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
-    if args.unused_for.is_some() {
-        let problem = Problem::new("no record of last use is kept yet");
-        print::refuse(&problem.help("leave out `--unused-for`"));
+    let ring = Ring::open(&args.place)?;
+    if let (Some(_), None) = (args.unused_for, &ring.state) {
+        print::refuse(&nothing_is_recorded());
         return Ok(ExitCode::from(2));
     }
-    let ring = Ring::open(&args.place)?;
     ring.require_files()?;
     if let Some(account) = &args.account {
         let _ = ring.require_account(account)?;
@@ -59,29 +59,71 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
         (false, _) => None,
     };
     let now = clock::now();
+    let uses = uses(&ring, args.unused_for, now)?;
     let views: Vec<_> = ring
         .keys()
         .filter(|record| args.account.as_ref().is_none_or(|account| record.account == *account))
         .filter(|record| args.older_than.is_none_or(|age| record.is_older(age, now)))
+        .filter(|record| args.unused_for.is_none_or(|time| uses.is_unused(record, time, now)))
         .map(|record| (record, View::new(&ring, record, now)))
         .filter(|(record, view)| {
             due.is_none_or(|age| view.state() == State::Active && record.is_older(age, now))
         })
         .collect();
     let printed = if args.json {
-        print::json(&views.iter().map(|(_, view)| Value::Object(view.json())).collect())
+        let told = views.iter().map(|(record, view)| {
+            let mut members = view.json();
+            uses.tell(record, &mut members);
+            Value::Object(members)
+        });
+        print::json(&told.collect())
     } else {
-        let rows: Vec<_> = views.iter().map(|(record, view)| row(record, view)).collect();
-        let head =
-            ["ID", "ACCOUNT", "NAME", "ACCESS", "KIND", "STATUS", "CREATED", "EXPIRES", "HINT"];
+        let rows: Vec<_> = views.iter().map(|(record, view)| row(record, view, &uses)).collect();
         if rows.is_empty() {
             print::note("no keys");
             ExitCode::SUCCESS
         } else {
-            print::answer(&table::table(head, &rows, print::colourful()))
+            print::answer(&table::table(HEAD, &rows, print::colourful()))
         }
     };
     Ok(if ring.problems.fatal() { print::refuse_all(&ring.problems) } else { printed })
+}
+
+const HEAD: [&str; 11] = [
+    "ID",
+    "ACCOUNT",
+    "NAME",
+    "ACCESS",
+    "KIND",
+    "STATUS",
+    "CREATED",
+    "EXPIRES",
+    "LAST USED",
+    "FROM",
+    "HINT",
+];
+
+/// What is recorded. Who asks what is unused must be told what nobody knows.
+fn uses(ring: &Ring, unused_for: Option<SignedDuration>, now: Timestamp) -> Result<Uses, Problems> {
+    let Some(time) = unused_for else { return Ok(Uses::tolerant(ring)) };
+    let uses = Uses::of(ring)?;
+    match (&uses, uses.too_young(time, now)) {
+        (Uses::None, _) => {
+            let problem = Problem::new("no use was recorded yet");
+            return Err(problem.help("start `keygate run` with this configuration first").into());
+        }
+        (_, Some(since)) => print::note(&format!(
+            "uses are recorded since {since} only: keys that are not seen since may have been used \
+             before"
+        )),
+        (_, None) => {}
+    }
+    Ok(uses)
+}
+
+fn nothing_is_recorded() -> Problem {
+    let problem = Problem::new("no record of last use is kept");
+    problem.help("set `directory = \"state\"` in `[state]`, and restart keygate")
 }
 
 fn nothing_is_due() -> Problem {
@@ -89,11 +131,12 @@ fn nothing_is_due() -> Problem {
     problem.help("set `rotate_after = \"180d\"` in `[keys]`, or write `--older-than 180d`")
 }
 
-fn row(record: &KeyRecord, view: &View<'_>) -> [Cell; 9] {
+fn row(record: &KeyRecord, view: &View<'_>, uses: &Uses) -> [Cell; 11] {
     let date = |at: Option<Timestamp>, form| {
         at.map(|at| at.strftime(form).to_string()).unwrap_or_default()
     };
     let state = view.state();
+    let (used, from) = uses.seen(record).cells();
     [
         record.id.as_str().into(),
         record.account.as_str().into(),
@@ -103,6 +146,8 @@ fn row(record: &KeyRecord, view: &View<'_>) -> [Cell; 9] {
         Cell::painted(state.as_str(), Some(state.colour())),
         date(record.created, "%Y-%m-%d").as_str().into(),
         date(view.expires(), "%Y-%m-%d %H:%MZ").as_str().into(),
+        used.as_str().into(),
+        from.as_str().into(),
         record.hint.as_deref().unwrap_or_default().into(),
     ]
 }

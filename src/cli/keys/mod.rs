@@ -2,6 +2,7 @@
 
 mod create;
 mod delete;
+mod finish;
 mod import;
 mod issue;
 mod list;
@@ -11,6 +12,7 @@ mod rights;
 mod rotate;
 mod show;
 mod terminal;
+mod usage;
 mod verify;
 mod view;
 

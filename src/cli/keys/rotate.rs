@@ -7,9 +7,11 @@ use jiff::Timestamp;
 
 use super::create::ending;
 use super::create::whole_second;
+use super::finish::finish;
 use super::issue;
 use super::issue::Fresh;
 use super::issue::HandOver;
+use super::usage::Guard;
 use super::view::State;
 use super::view::View;
 use crate::cli::print;
@@ -28,7 +30,8 @@ use crate::source::Problems;
 /// Replace a key by a new one with the same settings
 ///
 /// The old key works until the overlap is over, so that there is time to put the new one in its
-/// place. A key that expires gets a successor that lives as long as it did.
+/// place. A key that expires gets a successor that lives as long as it did. When nobody uses the old one
+/// any more, `--finish` ends it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The old key's id
@@ -43,6 +46,15 @@ pub(crate) struct Args {
     /// When the new key ends: after `90d`, on `2027-02-20`, at `2027-02-20T10:00:00Z`
     #[arg(long, value_name = "WHEN", value_parser = values::expiry)]
     expires: Option<Expiry>,
+    /// End the old key, which was replaced before, if nobody uses it any more
+    #[arg(long, conflicts_with_all = ["overlap", "now", "expires", "reveal", "json"])]
+    finish: bool,
+    /// To finish: how long nobody must have used it [default: 24h]
+    #[arg(long, value_name = "DURATION", value_parser = values::duration, requires = "finish")]
+    unused_for: Option<SignedDuration>,
+    /// To finish: even if it is used
+    #[arg(long, requires = "finish", conflicts_with = "unused_for")]
+    force: bool,
     #[command(flatten)]
     how: HandOver,
     #[command(flatten)]
@@ -52,6 +64,11 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     let now = clock::now();
     let ring = Ring::open_sound(&args.place)?;
+    if args.finish {
+        let unused_for = args.unused_for.unwrap_or(Guard::UNUSED_FOR);
+        let guard = (!args.force).then_some(Guard { unused_for, strict: true });
+        return finish(&ring, &args.id, guard);
+    }
     let (path, old) = ring.require_key(&args.id)?;
     let state = View::new(&ring, old, now).state();
     if matches!(state, State::Revoked | State::Expired) {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use super::usage::Uses;
 use super::view::View;
 use crate::cli::print;
 use crate::cli::ring::Place;
@@ -29,12 +30,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     let ring = Ring::open(&args.place)?;
     let (path, record) = ring.require_key(&args.id)?;
     let view = View::new(&ring, record, clock::now());
+    let uses = Uses::tolerant(&ring);
     if args.json {
         let mut members = view.json();
+        uses.tell(record, &mut members);
         members.insert("file".to_owned(), path.display().to_string().into());
         return Ok(print::json(&members.into()));
     }
     let mut lines = view.lines();
+    lines.push(("last used", uses.seen(record).line(record)));
+    lines.retain(|(_, text)| !text.is_empty());
     lines.push(("file", path.display().to_string()));
     Ok(print::answer(&aligned(&lines)))
 }

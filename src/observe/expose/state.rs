@@ -21,6 +21,11 @@ pub(super) fn write(shared: &Shared, out: &mut Out<'_>) -> fmt::Result {
         "Log lines that were lost because nobody read them fast enough",
         log::dropped(),
     )?;
+    out.counter(
+        "keygate_state_write_errors",
+        "Writings into the state directory that failed",
+        shared.process.state_write_errors.load(Relaxed),
+    )?;
     out.info("keygate_build", "What is running", ("version", env!("CARGO_PKG_VERSION")))?;
     process(shared, out)
 }
