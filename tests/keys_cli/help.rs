@@ -4,6 +4,8 @@ use std::fs;
 
 use super::home::Home;
 
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 #[test]
 fn completions_are_made_for_every_shell() {
     let home = Home::empty();
@@ -20,7 +22,8 @@ fn there_is_a_manual_page_for_every_command() {
     home.run(&["man", "pages"]).done();
     for page in ["keygate.1", "keygate-keys-create.1", "keygate-accounts-list.1", "keygate-run.1"] {
         let text = fs::read_to_string(home.path("pages").join(page)).unwrap();
-        assert!(text.contains(".TH"), "{page}");
+        let title = format!(".TH {} 1 \"\" \"keygate {VERSION}\"", page.trim_end_matches(".1"));
+        assert!(text.contains(&title) && text.contains("2 wrong usage"), "{page}:\n{text}");
     }
     assert!(home.run(&["man"]).done().contains(".TH keygate 1"));
     home.write("file", "");
