@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import sys
 import tempfile
 import tomllib
 import unittest
@@ -324,6 +325,10 @@ class Release(unittest.TestCase):
     def test_the_image_takes_the_binary_that_the_documented_command_makes(self):
         target = re.search(r"cargo build --release --target (\S+)", self.dockerfile)[1]
         self.assertEqual(self.argument("BINARY"), f"target/{target}/release/keygate")
+
+    def test_hadolint_has_nothing_against_the_dockerfile(self):
+        done = run(Path(sys.prefix) / "bin" / "hadolint", ROOT / "deploy" / "Dockerfile")
+        self.assertEqual(done.stdout, "")
 
     def test_the_versions_agree(self):
         self.assertEqual(self.argument("VERSION"), self.package["version"])
