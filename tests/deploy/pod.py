@@ -35,6 +35,8 @@ def playable(found, name, image, directories, command):
         for unknown in ("startupProbe", "readinessProbe", "livenessProbe", "lifecycle",
                         "restartPolicy", "terminationMessagePolicy"):
             container.pop(unknown, None)
+        # It would take these ports of the machine itself.
+        container.pop("ports", None)
         container["image"] = image
         container["imagePullPolicy"] = "Never"
         if container["name"] == "api":

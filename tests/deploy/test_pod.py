@@ -169,9 +169,18 @@ class Loopback(Played):
 class UnixSocket(Played):
     which, listens = "overlays/unix-socket", "unix:/run/app/app.sock"
 
-    def test_the_api_is_reached_by_its_socket_and_has_no_port(self):
+    def test_1_the_api_is_reached_by_its_socket_and_has_no_port(self):
         self.assertEqual(self.ask(OLD_KEY), (200, "key_old"))
         self.assertEqual({port for _, port in self.pod.sockets()}, {8443, 9090})
+
+    def test_2_when_the_api_has_ended_first_keygate_still_answers(self):
+        client = Client(self.pod, self.trusted)
+        self.addCleanup(client.close)
+        self.assertEqual(client.ask(OLD_KEY)[0], 200)
+        podman("kill", f"{self.pod.name}-api")
+        eventually(lambda: not self.pod.container("api")["State"]["Running"], "the API has ended")
+        self.assertEqual(client.ask(OLD_KEY)[0], 502)
+        self.assertEqual(self.pod.probe("/readyz"), 200)
 
 
 class Mounted(unittest.TestCase):
