@@ -1,17 +1,12 @@
 //! The commands in the README, run as they stand there.
 //!
-//! Each ```` ```console ```` block is a transcript: `$ ` begins a command, what follows is what it
-//! prints, and `…` stands for anything. A command with `…` in it is the line of the quickstart's
-//! instructions that it abbreviates. All blocks share one directory, in their order; `keygate` and
-//! `cargo run --release --` are the binary under test.
+//! A command with `…` in it is the line of the quickstart's instructions that it abbreviates. All
+//! blocks share one directory, in their order; `keygate` and `cargo run --release --` are the binary
+//! under test.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    clippy::string_slice,
-    clippy::panic,
-    reason = "a test that panics is a test that fails"
-)]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test that panics is a test that fails")]
+
+mod transcript;
 
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -19,57 +14,12 @@ use std::process::{Child, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use transcript::line_matches;
+use transcript::matches;
+use transcript::steps;
+
 /// For what has to happen; it takes as long only when it does not happen.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-struct Step {
-    line: usize,
-    command: String,
-    shown: Vec<String>,
-}
-
-/// The commands of every console block of a page.
-fn steps(page: &str) -> Vec<Step> {
-    let (mut steps, mut inside) = (Vec::<Step>::new(), false);
-    for (number, line) in page.lines().enumerate() {
-        if line.starts_with("```") {
-            inside = line == "```console";
-        } else if let (true, Some(command)) = (inside, line.strip_prefix("$ ")) {
-            steps.push(Step { line: number + 1, command: command.to_owned(), shown: Vec::new() });
-        } else if inside {
-            let step =
-                steps.last_mut().unwrap_or_else(|| panic!("line {}: no command", number + 1));
-            match step.command.strip_suffix('\\') {
-                Some(begun) => step.command = format!("{begun}\\\n{line}"),
-                None => step.shown.push(line.to_owned()),
-            }
-        }
-    }
-    steps
-}
-
-/// Whether a printed text is what is shown, where `…` stands for anything within a line, and a line
-/// of it alone for any lines.
-fn matches(shown: &[String], printed: &[&str]) -> bool {
-    match (shown.split_first(), printed.split_first()) {
-        (None, None) => true,
-        (Some((line, rest)), _) if line == "…" => {
-            (0..=printed.len()).any(|skipped| matches(rest, &printed[skipped..]))
-        }
-        (Some((line, rest)), Some((first, others))) => {
-            line_matches(line, first) && matches(rest, others)
-        }
-        (None, Some(_)) | (Some(_), None) => false,
-    }
-}
-
-fn line_matches(shown: &str, printed: &str) -> bool {
-    let Some((before, after)) = shown.split_once('…') else { return shown == printed };
-    printed.strip_prefix(before).is_some_and(|rest| {
-        let mut ends = (0..=rest.len()).filter(|&at| rest.is_char_boundary(at));
-        ends.any(|at| line_matches(after, &rest[at..]))
-    })
-}
 
 /// A directory with `keygate` and `cargo` on its path, and what was started in it.
 struct Session {
@@ -169,7 +119,8 @@ fn the_readme_does_what_it_says() {
                 session.run(&session.whole(&step.command))
             };
             let lines: Vec<&str> = printed.lines().map(str::trim_end).collect();
-            if step.shown.is_empty() || matches(&step.shown, &lines) {
+            let shown = step.shown.as_deref().unwrap_or_default();
+            if shown.is_empty() || matches(shown, &lines) {
                 break;
             }
             // What a file says is in force within a second, not at once.
@@ -194,23 +145,4 @@ fn the_configuration_on_the_page_is_taken() {
         fs::write(&path, fs::read_to_string(&path).unwrap() + block).unwrap();
         session.run("keygate check");
     }
-}
-
-#[test]
-fn a_transcript_that_does_not_hold_is_noticed() {
-    let page = "```console\n$ a \\\n  b\none …\n…\nlast\n```\n```\n$ not this\n```\n";
-    let [step] = &steps(page)[..] else { panic!("one command") };
-    assert_eq!(step.command, "a \\\n  b");
-    for (printed, same) in [
-        ("one 1\nlast", true),
-        ("one 1\ntwo\nthree\nlast", true),
-        ("one 1\ntwo", false),
-        ("two\nlast", false),
-        ("one 1\nlast\nmore", false),
-    ] {
-        let printed: Vec<&str> = printed.lines().collect();
-        assert_eq!(matches(&step.shown, &printed), same, "{printed:?}");
-    }
-    assert!(line_matches("a …c… e", "a b c d e"));
-    assert!(!line_matches("a …", "b a "));
 }

@@ -1,0 +1,129 @@
+//! The tables of the page beside what the program knows: nothing is missing, nothing invented.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::fs;
+
+use keygate::gate::Denial;
+use regex_lite::Regex;
+
+use crate::page;
+use crate::root;
+use crate::shell::Shell;
+
+/// The rows of the tables below a heading, as far as the next of the same level: the text of each
+/// cell.
+fn rows(heading: &str) -> Vec<Vec<String>> {
+    let page = page();
+    let (_, rest) = page.split_once(&format!("\n## {heading}\n")).unwrap();
+    let section = rest.split("\n## ").next().unwrap();
+    let lines = section.lines().filter(|line| line.starts_with("| `"));
+    lines
+        .map(|line| {
+            let cells = line.trim_matches('|').split(" | ");
+            cells.map(|cell| cell.trim().to_owned()).collect()
+        })
+        .collect()
+}
+
+/// What stands in backticks.
+fn code(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+#[test]
+fn every_refusal_is_in_the_manual_with_its_status() {
+    let rows = rows("Refusals");
+    let told: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            assert!(row.len() == 5 && row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+            (code(&row[0]).next().unwrap().to_owned(), row[1].parse::<u16>().unwrap())
+        })
+        .collect();
+    let known: Vec<_> =
+        Denial::ALL.iter().map(|it| (it.name().to_owned(), it.default_status())).collect();
+    assert_eq!(
+        told.iter().collect::<BTreeSet<_>>(),
+        known.iter().collect::<BTreeSet<_>>(),
+        "told, and known"
+    );
+    assert_eq!(told.len(), known.len(), "one of them is told twice");
+}
+
+/// A configuration that shows every series, and requests that count in them.
+const EVERYTHING: &str = include_str!("everything.sh");
+
+/// The families of an exposition with the names of their labels.
+fn families(text: &str) -> BTreeMap<String, BTreeSet<String>> {
+    let mut families = BTreeMap::<String, BTreeSet<String>>::new();
+    let mut family = String::new();
+    let label = Regex::new(r#"([a-z_]+)="(?:[^"\\]|\\.)*""#).unwrap();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            family = rest.split(' ').next().unwrap().to_owned();
+            families.entry(family.clone()).or_default();
+        } else if let (false, Some((_, rest))) = (line.starts_with('#'), line.split_once('{')) {
+            let names = label.captures_iter(rest).map(|found| found[1].to_owned());
+            families.get_mut(&family).unwrap().extend(names.filter(|name| name != "le"));
+        }
+    }
+    families
+}
+
+/// The families that the manual's table names, as `name{label,label}`.
+fn told() -> BTreeMap<String, BTreeSet<String>> {
+    let mut told = BTreeMap::new();
+    for row in rows("Metrics") {
+        assert!(row.len() == 2 && row.iter().all(|cell| !cell.is_empty()), "{row:?}");
+        for name in code(&row[0]) {
+            let (name, labels) = name.split_once('{').unwrap_or((name, "}"));
+            let labels = labels.trim_end_matches('}').split(',').filter(|label| !label.is_empty());
+            let labels = labels.map(str::to_owned).collect::<BTreeSet<_>>();
+            assert!(told.insert(name.to_owned(), labels).is_none(), "{name} is told twice");
+        }
+    }
+    told
+}
+
+#[test]
+fn every_metric_is_in_the_manual_with_its_labels() {
+    let mut shell = Shell::new();
+    shell.install("api", &root().join("tests/manual/api.py"));
+    shell.done(EVERYTHING);
+    let text = shell.done("curl -sf http://127.0.0.1:9090/metrics");
+    assert_eq!(told(), families(&text), "told, and exposed by the program");
+}
+
+#[test]
+fn every_metric_that_is_named_anywhere_exists() {
+    let (page, told) = (page(), told());
+    let names = page.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+    for name in names.filter(|name| name.starts_with("keygate_") || name.starts_with("process_")) {
+        let bases = ["", "_bucket", "_sum", "_count"].map(|end| name.strip_suffix(end));
+        let there = bases.into_iter().flatten().any(|base| told.contains_key(base));
+        // `keygate::access` and the like are no metrics, `keygate_*` is a pattern.
+        assert!(there || name == "keygate_", "`{name}` is no metric");
+    }
+}
+
+#[test]
+fn every_preset_and_reason_that_is_named_exists() {
+    let page = page();
+    for line in page.lines().filter(|line| line.contains("\"reason\":\"")) {
+        let reason = line.split("\"reason\":\"").nth(1).unwrap().split('"').next().unwrap();
+        let known = Denial::from_name(reason).is_some() || reason == "invalid_credential";
+        assert!(known || reason.contains('…'), "{reason}");
+    }
+    assert!(fs::exists(root().join("deploy/presets/minimal")).unwrap());
+}
+
+#[test]
+fn labels_are_read_off_samples() {
+    let text = "# TYPE a_total counter\na_total{x=\"1\",y=\"b,c\"} 1\n# TYPE b gauge\nb 1\n\
+                # TYPE c histogram\nc_bucket{le=\"1\",r=\"/{*rest}\"} 1\n";
+    let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+    let families = families(text);
+    let expected = [("a_total", set(&["x", "y"])), ("b", set(&[])), ("c", set(&["r"]))];
+    assert_eq!(families, expected.map(|(name, labels)| (name.to_owned(), labels)).into());
+}
