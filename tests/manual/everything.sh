@@ -18,6 +18,7 @@ openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 9 \
 keygate accounts create acme >accounts.log
 KEY=$(keygate keys create --account acme 2>keys.log)
 keygate run 2>log &
+until curl -sf -o /dev/null http://127.0.0.1:3000/; do sleep 0.05; done
 until keygate health >health.log 2>&1; do sleep 0.05; done
 for credential in "Authorization: Bearer $KEY" "X-None: 0"; do
     curl -s --cacert tls/server.crt -H "$credential" https://127.0.0.1:8443/things

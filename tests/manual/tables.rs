@@ -54,18 +54,27 @@ fn every_refusal_is_in_the_manual_with_its_status() {
 /// A configuration that shows every series, and requests that count in them.
 const EVERYTHING: &str = include_str!("everything.sh");
 
-/// The families of an exposition with the names of their labels.
-fn families(text: &str) -> BTreeMap<String, BTreeSet<String>> {
-    let mut families = BTreeMap::<String, BTreeSet<String>>::new();
+/// What the program names and the operator does not.
+const CLOSED: [&str; 9] =
+    ["connection", "days", "kind", "limiter", "listener", "outcome", "result", "state", "within"];
+
+/// The labels of a family, with their values.
+type Labels = BTreeMap<String, BTreeSet<String>>;
+
+/// The families of an exposition.
+fn families(text: &str) -> BTreeMap<String, Labels> {
+    let mut families = BTreeMap::<String, Labels>::new();
     let mut family = String::new();
-    let label = Regex::new(r#"([a-z_]+)="(?:[^"\\]|\\.)*""#).unwrap();
+    let label = Regex::new(r#"([a-z_]+)="((?:[^"\\]|\\.)*)""#).unwrap();
     for line in text.lines() {
         if let Some(rest) = line.strip_prefix("# TYPE ") {
             family = rest.split(' ').next().unwrap().to_owned();
             families.entry(family.clone()).or_default();
         } else if let (false, Some((_, rest))) = (line.starts_with('#'), line.split_once('{')) {
-            let names = label.captures_iter(rest).map(|found| found[1].to_owned());
-            families.get_mut(&family).unwrap().extend(names.filter(|name| name != "le"));
+            for found in label.captures_iter(rest).filter(|found| &found[1] != "le") {
+                let labels = families.get_mut(&family).unwrap();
+                labels.entry(found[1].to_owned()).or_default().insert(found[2].to_owned());
+            }
         }
     }
     families
@@ -91,8 +100,19 @@ fn every_metric_is_in_the_manual_with_its_labels() {
     let mut shell = Shell::new();
     shell.install("api", &root().join("tests/manual/api.py"));
     shell.done(EVERYTHING);
-    let text = shell.done("curl -sf http://127.0.0.1:9090/metrics");
-    assert_eq!(told(), families(&text), "told, and exposed by the program");
+    let families = families(&shell.done("curl -sf http://127.0.0.1:9090/metrics"));
+    let names = |labels: &Labels| labels.keys().cloned().collect();
+    let exposed = families.iter().map(|(name, labels)| (name.clone(), names(labels))).collect();
+    assert_eq!(told(), exposed, "told, and exposed by the program");
+    let rows = rows("Metrics");
+    for (name, labels) in families {
+        let its = |row: &&Vec<String>| code(&row[0]).any(|it| it.split('{').next() == Some(&name));
+        let said: Vec<_> = code(&rows.iter().find(its).unwrap()[1]).collect();
+        let closed = labels.iter().filter(|(label, _)| CLOSED.contains(&label.as_str()));
+        for value in closed.flat_map(|(_, values)| values) {
+            assert!(said.contains(&value.as_str()), "{name} can be `{value}`");
+        }
+    }
 }
 
 #[test]
@@ -122,8 +142,7 @@ fn every_preset_and_reason_that_is_named_exists() {
 fn labels_are_read_off_samples() {
     let text = "# TYPE a_total counter\na_total{x=\"1\",y=\"b,c\"} 1\n# TYPE b gauge\nb 1\n\
                 # TYPE c histogram\nc_bucket{le=\"1\",r=\"/{*rest}\"} 1\n";
-    let set = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
-    let families = families(text);
-    let expected = [("a_total", set(&["x", "y"])), ("b", set(&[])), ("c", set(&["r"]))];
-    assert_eq!(families, expected.map(|(name, labels)| (name.to_owned(), labels)).into());
+    let told = |name: &str| format!("{:?}", families(text)[name]);
+    assert_eq!(told("a_total"), r#"{"x": {"1"}, "y": {"b,c"}}"#);
+    assert_eq!((told("b").as_str(), told("c").as_str()), ("{}", r#"{"r": {"/{*rest}"}}"#));
 }
