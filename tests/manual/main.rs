@@ -28,15 +28,16 @@ use transcript::steps;
 
 /// What only looks is asked again until it shows what the page shows: what a file says is in force
 /// within a second, not at once.
-const LOOKS: [&str; 8] = [
-    "curl ",
-    "grep ",
-    "tail ",
-    "jq ",
+const LOOKS: [&str; 9] = [
     "cat ",
+    "curl ",
+    "for ",
+    "grep ",
+    "jq ",
     "keygate health",
     "keygate keys list",
     "keygate keys show",
+    "tail ",
 ];
 
 fn root() -> &'static Path {
