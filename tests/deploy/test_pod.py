@@ -103,6 +103,11 @@ class Loopback(Played):
     def test_1_without_a_key_nobody_comes_to_the_api(self):
         self.assertEqual(self.ask("0" * 40)[0], 401)
 
+    def test_1_a_probe_can_ask_from_inside_as_well(self):
+        container = f"{self.pod.name}-keygate"
+        for options in ((), ("--live",)):
+            podman("exec", container, "/keygate", "health", *options)
+
     def test_1_both_run_as_the_manifest_says(self):
         for name in ("keygate", "api"):
             container = self.pod.container(name)
