@@ -128,6 +128,21 @@ fn every_metric_that_is_named_anywhere_exists() {
 }
 
 #[test]
+fn what_needs_a_restart_is_said() {
+    let source = fs::read_to_string(root().join("src/config/mod.rs")).unwrap();
+    let (_, rest) = source.split_once("fn needs_restart").unwrap();
+    let known = Regex::new(r#"\("([a-z_.]+)", "#).unwrap();
+    let body = rest.split("\n    }\n").next().unwrap();
+    let known: BTreeSet<_> = known.captures_iter(body).map(|found| found[1].to_owned()).collect();
+    let page = page();
+    let (_, rest) = page.split_once("| live | needs a restart |").unwrap();
+    let cell = rest.lines().nth(2).unwrap().split(" | ").nth(1).unwrap();
+    let told: BTreeSet<_> = code(cell).map(str::to_owned).collect();
+    assert!(!known.is_empty());
+    assert_eq!(told, known, "told, and known");
+}
+
+#[test]
 fn every_preset_and_reason_that_is_named_exists() {
     let page = page();
     for line in page.lines().filter(|line| line.contains("\"reason\":\"")) {
