@@ -168,6 +168,13 @@ impl Ring {
     }
 
     fn no_key(&self, id: &KeyId) -> Problem {
+        // In a hurry, somebody gives the key itself, which must not be repeated.
+        let ours = id.as_str().strip_prefix(self.keys.prefix.as_str());
+        if ours.is_some_and(|rest| rest.starts_with('_')) {
+            let help = "`keygate keys verify` reads a key on stdin and says its id; as an argument it \
+                        stands in the history of the shell, and others could read it";
+            return Problem::new("what was given is a key, not the id of one").help(help);
+        }
         let near = nearest(id.as_str(), self.keys().map(|record| record.id.as_str()));
         Problem::new(format!("there is no key `{id}`")).help(match near {
             Some(near) => format!("did you mean `{near}`? `keygate keys list` shows all"),

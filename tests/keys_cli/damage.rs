@@ -179,3 +179,36 @@ fn wrong_usage_is_2_and_a_key_among_the_arguments_is_not_repeated() {
     let error = home.run_with(&["keys", "verify", "--keys", "keys.toml"], "\n").refused();
     assert!(error.contains("there is no key on stdin"), "{error}");
 }
+
+#[test]
+fn a_key_in_the_place_of_its_id_is_not_repeated_and_the_way_to_its_id_is_told() {
+    let home = Home::new();
+    let (_, key) = home.create(&[]);
+    for command in ["show", "revoke", "rotate", "delete"] {
+        let error = home.keys(&[command, &key]).refused();
+        assert!(!error.contains(&key[3..]), "{command}: {error}");
+        assert!(error.contains("what was given is a key"), "{command}: {error}");
+        assert!(error.contains("`keygate keys verify` reads a key on stdin"), "{command}: {error}");
+    }
+}
+
+#[test]
+fn what_was_put_into_a_key_file_by_mistake_is_repeated_by_no_command() {
+    let home = Home::new();
+    let (id, key) = home.create(&[]);
+    home.write("keys.toml", format!("{}\n{key}\n", home.text()));
+    for command in [
+        ["keys", "list"].as_slice(),
+        &["keys", "create", "--account", "acme"],
+        &["keys", "revoke", &id],
+        &["keys", "rotate", &id],
+        &["keys", "delete", &id],
+        &["accounts", "list"],
+        &["accounts", "create", "other"],
+        &["accounts", "disable", "acme"],
+    ] {
+        let said = home.run(&[command, &["--keys", "keys.toml"]].concat());
+        assert_eq!(said.code, 1, "{command:?}");
+        assert!(!said.err.contains(&key[3..]), "{command:?}: {}", said.err);
+    }
+}

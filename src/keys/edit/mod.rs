@@ -13,6 +13,7 @@ use std::path::Path;
 use jiff::Timestamp;
 
 use super::digest::Digester;
+use super::file::SHOWN;
 use super::record::Account;
 use super::record::AccountId;
 use super::record::KeyId;
@@ -38,7 +39,7 @@ impl Edit {
     /// (a volume that Kubernetes mounts).
     pub fn open(path: &Path) -> Result<Self, Box<Problem>> {
         let store = Store::lock(path)?;
-        let source = Source::from_bytes(path, &store.read()?)?;
+        let source = Source::from_bytes(path, &store.read()?)?.showing_only(SHOWN);
         Ok(Self { store, source })
     }
 
