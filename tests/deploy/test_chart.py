@@ -152,6 +152,13 @@ class Values(unittest.TestCase):
             self.assertIn("terminationGracePeriodSeconds is 60", said)
         rendered(values=["drain.timeoutSeconds=60", "terminationGracePeriodSeconds=90"])
 
+    def test_a_native_sidecar_is_refused_where_there_are_none(self):
+        old = ("--kube-version", "1.28.15")
+        done = helm("template", "your-api", CHART, *old, check=False)
+        self.assertIn("knows no native sidecars: set `mode: plain-sidecar`", done.stderr)
+        for mode in ("plain-sidecar", "standalone"):
+            helm("template", "your-api", CHART, *old, "--set", f"mode={mode}")
+
     def test_every_default_is_named_by_the_schema(self):
         schema = json.loads((CHART / "values.schema.json").read_text())
         values = yaml.safe_load((CHART / "values.yaml").read_text())

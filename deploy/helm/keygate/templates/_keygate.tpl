@@ -126,6 +126,9 @@ volumeMounts:
 
 {{/* keygate as one of `initContainers`: a native sidecar. */}}
 {{- define "keygate.sidecar" -}}
+{{- if semverCompare "<1.29.0-0" .Capabilities.KubeVersion.Version -}}
+{{- fail (printf "Kubernetes %s knows no native sidecars: set `mode: plain-sidecar`" .Capabilities.KubeVersion.Version) -}}
+{{- end -}}
 {{ include "keygate.container" . }}
 restartPolicy: Always
 {{- end }}
