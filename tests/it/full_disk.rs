@@ -1,4 +1,4 @@
-//! Logs on a disk that is full: a file system of a few pages, in a mount namespace of the test's
+//! Logs and state on a disk that is full: a file system of a few pages, in a mount namespace of the test's
 //! own, into which the tests look through `/proc`.
 
 use std::fs::{self, File};
@@ -7,12 +7,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
+use keygate::keys::Digester;
+use keygate::keys::usage::UsageStore;
 use serde_json::Value;
 
 use crate::actors::client::Client;
+use crate::actors::client::bearer;
 use crate::actors::eventually;
 use crate::actors::origin::Origin;
-use crate::actors::setup::Setup;
+use crate::actors::setup::{READ, Setup, WRITE, sha256};
 
 /// The program, whose standard error is a file on a small disk.
 struct Logging {
@@ -73,11 +76,21 @@ impl Logging {
 
     /// How many lines it counts as lost.
     fn lost(&self) -> u64 {
+        self.metric("keygate_log_lines_dropped_total ")
+    }
+
+    fn metric(&self, name: &str) -> u64 {
         let mut client = Client::plain(self.address("admin"));
         let text = client.get("/metrics", &["Connection: close"]).text();
-        let line =
-            text.lines().find_map(|line| line.strip_prefix("keygate_log_lines_dropped_total "));
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.expect("the metric").parse().unwrap()
+    }
+
+    /// From where a key was used last, as the file on the small disk says.
+    fn used_from(&self, key: &str) -> Option<String> {
+        let usage = UsageStore::new(self.disk.join("state")).read().unwrap()?;
+        let digest = Digester::Sha256.parse(&sha256(key)).unwrap();
+        usage.of(&digest).map(|last| last.from.to_string())
     }
 
     fn fill(&self) {
@@ -127,4 +140,37 @@ fn a_full_disk_under_the_log_stops_no_request_and_is_said_once() {
     assert_eq!(lines.iter().filter(told).count(), 1);
     assert!(torn <= 1, "{torn} lines are torn");
     assert_eq!(program.lost(), line["lines"].as_u64().unwrap());
+}
+
+#[test]
+fn a_full_disk_under_the_state_stops_no_request_and_loses_no_use() {
+    let origin = Origin::echo();
+    let state = "[state]\ndirectory = \"disk/state\"";
+    let Some(program) = Logging::start(&Setup::before(&origin).config(state)) else {
+        eprintln!("SKIPPED: nobody may mount a file system here, so that none can be full");
+        return;
+    };
+    eventually("the recording to begin", || {
+        program.disk.join("state/usage").exists().then_some(())
+    });
+    let before = fs::read(program.disk.join("state/usage")).unwrap();
+    program.fill();
+    let mut client = Client::tls(program.address("https"));
+    client.get("/", &[&bearer(READ)]).ok();
+    eventually("the failure to be counted", || {
+        (program.metric("keygate_state_write_errors_total ") > 0).then_some(())
+    });
+    client.get("/", &[&bearer(WRITE)]).ok();
+    assert_eq!(fs::read(program.disk.join("state/usage")).unwrap(), before, "the old one is lost");
+    assert_eq!(fs::read_dir(program.disk.join("state")).unwrap().count(), 2, "half a file is left");
+    fs::remove_file(program.disk.join("fill")).unwrap();
+    for key in [READ, WRITE] {
+        let from = eventually("what was not written to be written", || program.used_from(key));
+        assert_eq!(from, "127.0.0.0/24");
+    }
+    eventually("that to be told", || {
+        let (lines, _) = program.lines();
+        let told = |line: &Value| line["message"].as_str().unwrap().contains("recorded again");
+        lines.iter().any(told).then_some(())
+    });
 }

@@ -16,6 +16,8 @@ use crate::actors::scripts::events;
 use crate::actors::setup::{OTHER, READ, Setup, WRITE, account, key, usual_keys};
 use crate::actors::sidecar::Sidecar;
 
+const LOGIN: &str = "/uauth/v2/auth/login/profile";
+
 fn setup(origin: &Origin) -> Setup {
     recording_in(Path::new("state"), origin)
 }
@@ -122,6 +124,21 @@ fn whoever_presents_a_key_uses_it_whatever_the_answer() {
     }
     let (_, shown, _) = keys(sidecar.directory.path(), &["show", "expired"]);
     assert!(shown.contains("from 127.0.0.0/24, after it had expired\n"), "{shown}");
+}
+
+#[test]
+fn who_presents_a_token_uses_the_key_that_it_was_minted_from() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&setup(&origin).config("[credentials]\ntokens = true"));
+    let mut client = sidecar.client();
+    let body = format!(r#"{{"apiKey":"{READ}"}}"#);
+    let login = client.post(LOGIN, &[&from("203.0.113.77")], body.as_bytes()).json();
+    assert_eq!(until_used(&sidecar, "acme-read"), "203.0.113.0/24");
+    let token = login["token"].as_str().unwrap();
+    client.get("/", &[&bearer(token), &from("198.51.100.7")]).ok();
+    eventually("the token's use", || {
+        (used_from(&sidecar, "acme-read").unwrap() == "198.51.100.0/24").then_some(())
+    });
 }
 
 #[test]

@@ -3,7 +3,7 @@
 //! Each worker notes in a map of its own which key was presented from where ([`Sightings`]): no
 //! lock, no clock, no memory that another core writes, and after the first time no allocation. Once
 //! a second it hands the map's content over to a thread ([`recorder`]), which keeps of each key the
-//! newest use and adds them to the file, the first at once and then every ten seconds or so. What a
+//! newest use and adds them to the file, the first at once and then every five seconds or so. What a
 //! process holds is bounded by the keys that were used between two writings, not by those that
 //! exist. Without a state directory there is no thread, and nothing is noted.
 //!

@@ -18,7 +18,7 @@ use crate::keys::usage::Use;
 use crate::observe::Metrics;
 
 /// How long uses gather before they are written.
-const REST: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_secs(5);
 /// How many bytes are written in a second at most, over time: a large file is written more rarely.
 const PACE: u64 = 256 * 1024;
 /// How many keys are written before their time, so that what gathers stays small.
