@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use super::print;
 use crate::clock;
 use crate::config;
+use crate::config::Config;
 use crate::config::Keyring;
 use crate::config::Keys;
 use crate::live;
@@ -45,6 +46,7 @@ pub(crate) fn run(args: Args) -> ExitCode {
     files.extend(keyring.iter().flat_map(|keyring| keyring.files.iter().cloned()));
     problems.extend(keyring.map(|keyring| keyring.problems).unwrap_or_default());
     problems.extend(live::frozen(&files));
+    problems.extend(loaded.config.as_ref().map(Config::troubles).unwrap_or_default());
     let routes = loaded.config.map(|config| config.routes.list().len());
     let summary = summary.zip(routes).map(|(keys, n)| format!("{keys}, {}", counted(n, "route")));
     conclude(&path, summary, &problems)

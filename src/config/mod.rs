@@ -2,6 +2,7 @@
 //!
 //! One file for each section of it. Must not know tokio or hyper.
 
+mod access_log;
 mod admin_address;
 mod body_rules;
 mod bounds;
@@ -16,6 +17,7 @@ mod keyring;
 mod keys;
 mod limits;
 mod listen;
+mod logs;
 mod metrics;
 mod overrides;
 mod places;
@@ -30,6 +32,7 @@ mod takeover;
 mod tickets;
 mod tls;
 mod tokens;
+mod tracing;
 mod trust;
 mod units;
 mod upstream;
@@ -54,6 +57,8 @@ use crate::source::Section;
 use crate::source::Source;
 use crate::source::Span;
 
+pub use access_log::AccessLog;
+pub use access_log::LogTo;
 pub use admin_address::AdminAddress;
 pub use bounds::Bounds;
 pub use drain::Drain;
@@ -72,6 +77,8 @@ pub use places::Place;
 pub use places::Places;
 pub use revocations::Revoked;
 pub use tls::Tls;
+pub use tracing::TraceTrust;
+pub use tracing::Tracing;
 pub use upstream::Protocol;
 pub use upstream::Target;
 pub use upstream::Upstream;
@@ -112,6 +119,10 @@ pub struct Config {
     pub metrics: MetricsConfig,
     /// Where what shall outlive the process is kept.
     pub state: Option<PathBuf>,
+    /// Where requests are told of.
+    pub access_log: AccessLog,
+    /// Whose traces go on, and what of ours is sampled.
+    pub tracing: Tracing,
 }
 
 impl Config {
@@ -125,8 +136,20 @@ impl Config {
             ("listen.http", self.listen.http != running.listen.http),
             ("listen.admin", self.listen.admin != running.listen.admin),
             ("state.directory", self.state != running.state),
+            ("access_log.queue", self.access_log.queue != running.access_log.queue),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
+    }
+
+    /// What stands against writing the files that the process writes to. It keeps a process from
+    /// starting, but no running one from taking over what else has changed.
+    #[must_use]
+    pub fn troubles(&self) -> Problems {
+        let mut problems = Problems::default();
+        for trouble in [&self.access_log.trouble].into_iter().flatten() {
+            problems.push((**trouble).clone());
+        }
+        problems
     }
 }
 
@@ -209,6 +232,8 @@ fn read(
     let drain = drain::read(&mut root);
     let metrics = metrics::read(&mut root);
     let state = state::read(&mut root);
+    let access_log = access_log::read(&mut root);
+    let tracing = tracing::read(&mut root);
     let tokens = tokens::read(&mut root, files, &credentials, routes.as_ref());
     if let Some(span) = routes.as_ref().and_then(|routes| routes.account_from.as_ref()) {
         warn_of_oracle(&mut root, span, &answers);
@@ -231,6 +256,8 @@ fn read(
         drain,
         metrics,
         state: state.clone(),
+        access_log,
+        tracing,
     });
     Parts { config, keys, state }
 }

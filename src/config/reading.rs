@@ -79,6 +79,30 @@ pub(super) fn size(section: &mut Section<'_, '_>, name: &'static str) -> Option<
     Some(At { value, span })
 }
 
+/// A share: a number from 0 to 1.
+pub(super) fn share(section: &mut Section<'_, '_>, name: &'static str) -> Option<f64> {
+    let at = section.take(name)?;
+    let number = match &at.value {
+        Value::Float(number) => number.as_str().parse::<f64>().ok(),
+        Value::Integer(number) => number.as_str().parse().ok(),
+        Value::String(text) if section.source().is_appended(&at.span) => text.parse().ok(),
+        Value::String(_)
+        | Value::Boolean(_)
+        | Value::Datetime(_)
+        | Value::Array(_)
+        | Value::Table(_) => {
+            return section.mistyped(name, &at, "a number from 0 to 1, like `0.1`");
+        }
+    };
+    let share = number.filter(|number| (0.0..=1.0).contains(number));
+    if share.is_none() {
+        let written = section.source().slice(&at.span);
+        let help = "write a number from 0, which is none, to 1, which is all";
+        section.wrong(&at.span, format!("`{name}` cannot be {written}"), help);
+    }
+    share
+}
+
 /// A number from 1.
 pub(super) fn count(section: &mut Section<'_, '_>, name: &'static str) -> Option<u32> {
     if section.peek(name).is_none() {

@@ -164,6 +164,9 @@ impl Reloader {
             tracing::warn!(settings, "changed, but in force only after a restart");
         }
         tell_of_signing_keys(&self.config, &config);
+        if let Err(error) = live.metrics().set_access_log(&config.access_log) {
+            tracing::error!(%error, "the access log cannot be opened; what was open goes on");
+        }
         let changes = Changes::between(live.world().snapshot(), next.snapshot());
         let generation = next.generation();
         self.config = config;

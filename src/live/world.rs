@@ -11,6 +11,7 @@ use crate::config::Bounds;
 use crate::config::Config;
 use crate::config::LoadedKeys;
 use crate::config::Revoked;
+use crate::config::Tracing;
 use crate::config::Upstream;
 use crate::gate::Endpoint;
 use crate::gate::Parts;
@@ -44,6 +45,7 @@ pub struct World {
     rotate_after: Option<SignedDuration>,
     most_key_series: usize,
     bounds: Bounds,
+    tracing: Tracing,
     routes: Vec<RouteId>,
     endpoints: Vec<(Endpoint, RouteId)>,
 }
@@ -88,6 +90,7 @@ impl World {
             rotate_after: config.keys.rotate_after,
             most_key_series: config.metrics.keys,
             bounds: config.bounds,
+            tracing: config.tracing,
             routes: routes.map(|route| label(route, metrics)).collect(),
             endpoints: endpoints.map(|(it, path)| (it, metrics.route(path))).collect(),
         }
@@ -111,6 +114,7 @@ impl World {
             rotate_after: self.rotate_after,
             most_key_series: self.most_key_series,
             bounds: self.bounds,
+            tracing: self.tracing,
             routes: self.routes.clone(),
             endpoints: self.endpoints.clone(),
         }
@@ -168,6 +172,12 @@ impl World {
     #[must_use]
     pub const fn bounds(&self) -> &Bounds {
         &self.bounds
+    }
+
+    /// Whose traces go on, and what of ours is sampled.
+    #[must_use]
+    pub const fn tracing(&self) -> &Tracing {
+        &self.tracing
     }
 
     /// The label of a route in metrics.

@@ -1,4 +1,5 @@
-//! The access log: one line a request, under the target `keygate::access`.
+//! The access log as lines of the log: one a request, under the target `keygate::access`. Where the
+//! access log has a place of its own there are none (see [`super::line`]).
 //!
 //! What did not go through is worth a line by default; what did is a line at `debug`. Nothing is
 //! copied or formatted for a line that would not be written.
@@ -15,7 +16,7 @@ use super::record::{Fate, Record, labels};
 
 const TARGET: &str = "keygate::access";
 /// How much of a path is logged, in bytes.
-const PATH: usize = 1024;
+pub(super) const PATH: usize = 1024;
 
 /// How much it matters what became of a request.
 const fn level(fate: Option<Fate>) -> Level {
@@ -41,17 +42,22 @@ pub(super) fn path(path: &str) -> &str {
     path.get(..path.floor_char_boundary(PATH)).unwrap_or_default()
 }
 
-const fn transport(transport: Transport) -> &'static str {
+pub(super) const fn transport(transport: Transport) -> &'static str {
     match transport {
         Transport::Tls => "https",
         Transport::Plain => "http",
     }
 }
 
+fn text(digits: &[u8]) -> String {
+    String::from_utf8_lossy(digits).into_owned()
+}
+
 macro_rules! line {
     ($level:expr, $record:expr, $elapsed:expr, $route:expr) => {{
         let (outcome, reason) = labels($record.fate);
         let detail = $record.detail.as_deref();
+        let trace = $record.trace.as_ref();
         tracing::event!(
             target: TARGET,
             $level,
@@ -68,6 +74,8 @@ macro_rules! line {
             transport = detail.map(|detail| transport(detail.transport)),
             version = detail.map(|detail| detail.version),
             request_id = detail.map(|detail| &*detail.request_id),
+            trace_id = trace.map(|trace| text(&trace.trace_id())).as_deref(),
+            span_id = trace.map(|trace| text(&trace.span_id())).as_deref(),
             generation = detail.map(|detail| detail.generation),
             received = $record.received,
             sent = $record.sent,
@@ -79,7 +87,8 @@ macro_rules! line {
 
 /// Writes the line of a request that has ended; the route's label is looked up only for that.
 pub(super) fn write(record: &Record, elapsed: Duration, label: impl FnOnce(RouteId) -> Arc<str>) {
-    if !wanted(record.fate) {
+    // Of what was settled and has no detail, no line was wanted.
+    if (record.detail.is_none() && record.fate.is_some()) || !wanted(record.fate) {
         return;
     }
     let label = label(record.route);

@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::fmt;
 use std::io::Write as _;
 
-use jiff::Timestamp;
 use serde::Serialize;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
@@ -15,6 +14,7 @@ use tracing_subscriber::Layer;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::Context;
 
+use super::words::timestamp;
 use crate::clock;
 
 /// How much memory a thread keeps for its next line.
@@ -22,7 +22,6 @@ const KEPT: usize = 4096;
 
 thread_local! {
     static LINE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
-    static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
 }
 
 /// Writes every event that reaches it.
@@ -48,7 +47,7 @@ where
 
 fn write(event: &Event<'_>, line: &mut Vec<u8>) {
     line.extend_from_slice(b"{\"timestamp\":\"");
-    timestamp(line);
+    line.extend_from_slice(&timestamp(clock::now()));
     line.extend_from_slice(b"\",\"level\":\"");
     line.extend_from_slice(event.metadata().level().as_str().as_bytes());
     line.push(b'"');
@@ -56,21 +55,6 @@ fn write(event: &Event<'_>, line: &mut Vec<u8>) {
     event.record(&mut members);
     members.member("target", event.metadata().target());
     line.extend_from_slice(b"}\n");
-}
-
-/// UTC with microseconds (RFC 3339, section 5.6). Most of it is the same for a second.
-fn timestamp(line: &mut Vec<u8>) {
-    let now = clock::now();
-    SECOND.with_borrow_mut(|(second, text)| {
-        if *second != now.as_second() {
-            *second = now.as_second();
-            let whole = Timestamp::from_second(*second).unwrap_or_default().to_string();
-            *text = whole.trim_end_matches('Z').to_owned();
-        }
-        line.extend_from_slice(text.as_bytes());
-    });
-    // Writing to memory cannot fail.
-    let _ = write!(line, ".{:06}Z", now.subsec_microsecond());
 }
 
 /// Adds the members of an event to a line.

@@ -5,9 +5,9 @@
 //! ever logged: they do not know which header is a secret.
 
 use std::env;
-use std::io::{self, IsTerminal};
+use std::io::{self, IsTerminal, Write as _};
 use std::panic;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use tracing::{Level, Metadata, Subscriber};
 use tracing_subscriber::Registry;
@@ -21,6 +21,9 @@ use super::sink::{self, Sink};
 
 /// What the targets of our own lines begin with.
 const OURS: &str = env!("CARGO_PKG_NAME");
+
+/// What writes to standard error.
+static SINK: OnceLock<Sink> = OnceLock::new();
 
 /// How lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,7 @@ impl Drop for LogGuard {
 /// When the system gives no thread to write from.
 pub fn init() -> io::Result<LogGuard> {
     let sink = Sink::start(io::stderr())?;
+    let _ = SINK.set(sink.clone());
     let (filter, complaint) = filter();
     // Someone who embeds us may have a subscriber already; that one stays.
     let _ = tracing::subscriber::set_global_default(subscriber(format(), filter, sink.clone()));
@@ -62,6 +66,14 @@ pub fn count_panics(metrics: Arc<Metrics>) {
         let message = info.payload_as_str();
         tracing::error!(place, panic = message, "panicked; this is a bug");
     }));
+}
+
+/// Writes whole lines of our own beside those of the log.
+pub(super) fn write(lines: &[u8]) -> io::Result<usize> {
+    match SINK.get() {
+        Some(sink) => sink.clone().write(lines),
+        None => io::stderr().write(lines),
+    }
 }
 
 /// How many lines were lost because nobody read standard error fast enough, or its disk was full.
@@ -115,7 +127,7 @@ fn is_ours_or_coarse(metadata: &Metadata<'_>) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use std::io::Write;
-    use std::sync::{Arc, Mutex};
+    use std::sync::Mutex;
 
     use super::*;
 

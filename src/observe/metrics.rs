@@ -4,6 +4,7 @@
 //! own and counts in it without a lock, an allocation or a line of memory that another core wants.
 
 use std::cell::RefCell;
+use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,12 +20,14 @@ use super::cells::{RouteCells, WorkerCells};
 use super::expose::{self, Exposition};
 use super::guards::{ConnectionGuard, QueueGuard, UpstreamGuard};
 use super::histogram::{Histogram, HistogramSum, WAITS};
+use super::journal::{Journal, Lane};
 use super::key_series::{KeyCells, KeySeries, KnownKeys};
 use super::label::{
     Handshake, Labels, ListenerKind, Occupancy, RouteId, TableCounts, TurnedAway, UpstreamError,
     UpstreamUse,
 };
 use super::record::{Record, labels, slot};
+use crate::config::AccessLog;
 
 /// What the process as a whole has to tell; written rarely, by any thread.
 #[derive(Debug)]
@@ -132,6 +135,7 @@ impl Shared {
 #[derive(Debug)]
 pub struct Metrics {
     shared: Arc<Shared>,
+    journal: Arc<Journal>,
 }
 
 impl Metrics {
@@ -144,7 +148,7 @@ impl Metrics {
             workers: Mutex::default(),
             labels: Mutex::new(Labels::new()),
         };
-        Arc::new(Self { shared: Arc::new(shared) })
+        Arc::new(Self { shared: Arc::new(shared), journal: Arc::default() })
     }
 
     /// Cells for the calling thread. To be taken once a thread, on that thread.
@@ -154,7 +158,26 @@ impl Metrics {
         self.shared.workers().push(Arc::clone(&cells));
         let shared = Arc::clone(&self.shared);
         let (routes, keys) = (RefCell::default(), KnownKeys::default());
-        WorkerMetrics(Rc::new(Worker { cells, shared, routes, keys }))
+        let lane = Lane::new(Arc::clone(&self.journal));
+        WorkerMetrics(Rc::new(Worker { cells, shared, routes, keys, lane }))
+    }
+
+    /// Where requests are told of from now on. A file that cannot be opened leaves the one before.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn set_access_log(&self, config: &AccessLog) -> io::Result<()> {
+        self.journal.set(config)
+    }
+
+    /// Opens the access log's file anew, since somebody has renamed it.
+    pub fn reopen_access_log(&self) {
+        self.journal.reopen();
+    }
+
+    /// Waits until the access log is written, as far as requests have ended; but not long.
+    pub fn flush_access_log(&self) {
+        self.journal.flush();
     }
 
     /// The id of a route's label: the same one for the same label, through every reload.
@@ -232,6 +255,7 @@ struct Worker {
     /// By the route's id, filled when this worker meets the route for the first time.
     routes: RefCell<Vec<Option<Arc<RouteCells>>>>,
     keys: KnownKeys,
+    lane: Lane,
 }
 
 /// One thread's share of the metrics. Cheap to clone; cannot leave its thread, which is what makes
@@ -339,6 +363,15 @@ impl WorkerMetrics {
 
     pub(super) fn label(&self, id: RouteId) -> Arc<str> {
         self.on_route(id, |route| Arc::clone(&route.label))
+    }
+
+    pub(super) fn with_label(&self, id: RouteId, act: impl FnOnce(&str)) {
+        self.on_route(id, |route| act(&route.label));
+    }
+
+    /// Its way to the access log.
+    pub(super) fn lane(&self) -> &Lane {
+        &self.0.lane
     }
 
     fn on_route<T>(&self, id: RouteId, act: impl FnOnce(&RouteCells) -> T) -> T {

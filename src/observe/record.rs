@@ -17,7 +17,9 @@ use crate::keys::KeyId;
 use super::access;
 use super::key_series::KeyCells;
 use super::label::RouteId;
+use super::line;
 use super::metrics::WorkerMetrics;
+use super::trace::Trace;
 
 /// What became of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,6 +121,12 @@ pub struct About<'a> {
     pub request_id: &'a str,
     /// Who is believed to have sent it.
     pub client: IpAddr,
+    /// Whose connection it came by.
+    pub peer: IpAddr,
+    /// What it says is its host, where that has been read.
+    pub host: Option<&'a str>,
+    /// What the client calls itself, where that is asked for.
+    pub agent: Option<&'a str>,
     /// How it arrived.
     pub transport: Transport,
     /// `1.0`, `1.1` or `2`.
@@ -176,9 +184,15 @@ pub(super) struct Record {
     pub(super) waited: Duration,
     pub(super) received: u64,
     pub(super) sent: u64,
+    /// How long the upstream's head was waited for, where it was asked.
+    pub(super) upstream: Option<Duration>,
+    /// Where it stands in a trace.
+    pub(super) trace: Option<Trace>,
     pub(super) detail: Option<Box<Detail>>,
     /// Where the requests of its key are counted, if they are.
     pub(super) key: Option<Arc<KeyCells>>,
+    /// The beginning of its line in an access log of its own; empty where there will be none.
+    pub(super) line: Vec<u8>,
 }
 
 impl Record {
@@ -211,8 +225,11 @@ impl RecordGuard {
             waited: Duration::ZERO,
             received: 0,
             sent: 0,
+            upstream: None,
+            trace: None,
             detail: None,
             key: None,
+            line: Vec::new(),
         };
         Self { record, worker: worker.clone() }
     }
@@ -222,9 +239,42 @@ impl RecordGuard {
         self.record.fate = Some(fate);
         self.record.route = route;
         self.record.key = about.key.zip(about.account).and_then(|(k, a)| self.worker.key(k, a));
-        if access::wanted(Some(fate)) {
+        self.note(about);
+    }
+
+    /// What is known of it before it is settled, which it may never be: before a long wait.
+    pub fn note(&mut self, about: &About<'_>) {
+        let (fate, lane, line) = (self.record.fate, self.worker.lane(), &mut self.record.line);
+        let chosen = || fate != Some(Fate::Forwarded) || lane.chooses();
+        if lane.is_on() {
+            line.clear();
+            if chosen() {
+                if line.capacity() == 0 {
+                    *line = lane.begin();
+                }
+                line::head(line, fate, about, self.record.trace.as_ref());
+            }
+        } else if access::wanted(fate) && chosen() {
             self.record.detail = Some(Box::new(Detail::new(about)));
         }
+    }
+
+    /// Whether its host, and what the client calls itself, will be told.
+    #[must_use]
+    pub fn tells(&self) -> (bool, bool) {
+        let lane = self.worker.lane();
+        (lane.is_on(), lane.is_on() && lane.tells_agent())
+    }
+
+    /// Where it stands in a trace: said before anything is settled.
+    pub const fn trace(&mut self, trace: Trace) {
+        self.record.trace = Some(trace);
+    }
+
+    /// Where it stands in a trace, if that was said.
+    #[must_use]
+    pub const fn traced(&self) -> Option<&Trace> {
+        self.record.trace.as_ref()
     }
 
     /// The response's head was handed to the client's connection.
@@ -237,6 +287,12 @@ impl RecordGuard {
     /// the client's body, for a place in a queue. It is no overhead of ours.
     pub fn waited(&mut self, duration: Duration) {
         self.record.waited = self.record.waited.saturating_add(duration);
+    }
+
+    /// Time that was waited for the upstream's head.
+    pub fn asked(&mut self, duration: Duration) {
+        self.waited(duration);
+        self.record.upstream = Some(duration);
     }
 
     /// Bytes of the request's body that arrived.
@@ -254,7 +310,30 @@ impl Drop for RecordGuard {
     fn drop(&mut self) {
         let elapsed = clock::mono().saturating_duration_since(self.record.started);
         self.worker.finish(&self.record, elapsed);
-        access::write(&self.record, elapsed, |id| self.worker.label(id));
+        if self.worker.lane().is_on() {
+            self.tell(elapsed);
+        } else {
+            access::write(&self.record, elapsed, |id| self.worker.label(id));
+        }
+    }
+}
+
+impl RecordGuard {
+    /// Ends its line and hands it over.
+    fn tell(&mut self, elapsed: Duration) {
+        let mut line = std::mem::take(&mut self.record.line);
+        if line.is_empty() {
+            // A permit that was not chosen, or a request that ended before it was looked at.
+            if self.record.fate.is_some() {
+                return;
+            }
+            line::bare_head(&mut line, None);
+        }
+        let (worker, record) = (&self.worker, &self.record);
+        worker.with_label(record.route, |route| {
+            line::tail(&mut line, record, elapsed, route, clock::now());
+        });
+        worker.lane().take(line);
     }
 }
 
@@ -274,6 +353,9 @@ pub(super) mod tests {
             path: "/",
             request_id: "r",
             client: IpAddr::from([192, 0, 2, 7]),
+            peer: IpAddr::from([192, 0, 2, 8]),
+            host: None,
+            agent: None,
             transport: Transport::Plain,
             version: "2",
             generation: 1,

@@ -68,6 +68,7 @@ pub(super) async fn permit(
         }
         Queue::Full => Err(Denial::TooManyInFlight),
         Queue::Wait(waiting) => {
+            exchange.await_others();
             let began = clock::mono();
             let queued = exchange.worker.metrics().queued(label(exchange, &granted.grant));
             let waited = tokio::time::timeout(limit.queue, waiting).await;
@@ -140,6 +141,7 @@ pub(super) async fn collect(
     most: usize,
     budget: (&Budget, usize),
 ) -> Result<(), Denial> {
+    exchange.await_others();
     let began = clock::mono();
     let pause = exchange.world().bounds().body_pause;
     let done = payload.collect(&Room { most, budget, pause }).await;
@@ -151,7 +153,7 @@ pub(super) async fn collect(
 pub(super) fn attempt(exchange: &mut Exchange, denial: Denial) -> Denial {
     let Some(rate) = exchange.world().bounds().failures else { return denial };
     let attempts = exchange.worker.attempts();
-    match attempts.count(denial, exchange.client, rate, clock::mono()) {
+    match attempts.count(denial, exchange.client(), rate, clock::mono()) {
         Ok(()) => denial,
         Err(quota) => {
             exchange.worker.metrics().attempt_limited();

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, Uri, Version};
 
@@ -19,6 +19,7 @@ use super::quota;
 use super::refuse::{self, Refused};
 use super::worker::{Current, Worker};
 use crate::clock;
+use crate::config::TraceTrust;
 use crate::gate::Denial;
 use crate::gate::Endpoint;
 use crate::gate::Quota;
@@ -38,13 +39,16 @@ pub(super) struct Exchange {
     pub(super) record: RecordGuard,
     pub(super) request_id: HeaderValue,
     pub(super) transport: Transport,
-    pub(super) client: IpAddr,
+    client: IpAddr,
     /// What is left of the rate that it was charged to.
     pub(super) quota: Option<Quota>,
     world: Rc<Current>,
     method: Method,
     uri: Uri,
     version: Version,
+    /// What is told of a request only where somebody asks for it.
+    host: Option<HeaderValue>,
+    agent: Option<HeaderValue>,
     bearer: bool,
     key: Option<KeyIndex>,
     route: Option<RouteIndex>,
@@ -65,6 +69,8 @@ impl Exchange {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             version: parts.version,
+            host: None,
+            agent: None,
             bearer: false,
             key: None,
             route: None,
@@ -72,6 +78,32 @@ impl Exchange {
             origin: Rc::clone(origin),
             worker,
         }
+    }
+
+    /// Notes who asks, in what trace, and for what host.
+    pub(super) fn meet(&mut self, parts: &Parts, intake: &Intake) {
+        self.client = intake.client;
+        let tracing = self.world.tracing();
+        if tracing.traceparent {
+            let trusted = match tracing.trust {
+                TraceTrust::Everyone => true,
+                TraceTrust::TrustedProxies => intake.is_relayed(),
+                TraceTrust::Nobody => false,
+            };
+            self.record.trace(self.worker.traces().of(&parts.headers, trusted, tracing));
+        }
+        let (host, agent) = self.record.tells();
+        if host {
+            self.host = intake.host.clone().ok();
+        }
+        if agent {
+            self.agent = parts.headers.get(USER_AGENT).cloned();
+        }
+    }
+
+    /// Who is believed to have sent it.
+    pub(super) const fn client(&self) -> IpAddr {
+        self.client
     }
 
     /// Ties it to its key and to the end of its time.
@@ -135,15 +167,33 @@ impl Exchange {
 
     /// Says what becomes of it.
     pub(super) fn settle(&mut self, fate: Fate) {
-        let world = Rc::clone(&self.world);
+        let route = match (self.endpoint, self.route) {
+            (Some(endpoint), _) => self.world.endpoint_id(endpoint),
+            (None, Some(route)) => self.world.route_id(route),
+            (None, None) => RouteId::NONE,
+        };
+        self.told(|record, about| record.settle(fate, route, about));
+    }
+
+    /// Says what is known of it before a wait, in which its client may leave.
+    pub(super) fn await_others(&mut self) {
+        self.told(|record, about| record.note(about));
+    }
+
+    fn told(&mut self, tell: impl FnOnce(&mut RecordGuard, &About<'_>)) {
+        let world = &self.world;
         let record = self.key.and_then(|key| world.snapshot().table().record(key));
         let id = record.map(|record| record.id());
         let rule = self.route.and_then(|route| world.snapshot().routes().get(route));
+        let agent = self.agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes()));
         let about = About {
             method: self.method.as_str(),
             path: self.uri.path(),
             request_id: self.request_id.to_str().unwrap_or_default(),
             client: self.client,
+            peer: self.origin.peer.address,
+            host: self.host.as_ref().and_then(|host| host.to_str().ok()),
+            agent: agent.as_deref(),
             transport: self.transport,
             version: version(self.version),
             generation: world.generation(),
@@ -151,12 +201,7 @@ impl Exchange {
             account: record.map(|record| record.account()),
             place: rule.map(|rule| &rule.place),
         };
-        let route = match (self.endpoint, self.route) {
-            (Some(endpoint), _) => world.endpoint_id(endpoint),
-            (None, Some(route)) => world.route_id(route),
-            (None, None) => RouteId::NONE,
-        };
-        self.record.settle(fate, route, &about);
+        tell(&mut self.record, &about);
     }
 
     /// Answers with a refusal.

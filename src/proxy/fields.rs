@@ -6,7 +6,7 @@
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// How many fields we add to what a client sent.
-const ADDED: usize = 14;
+const ADDED: usize = 15;
 
 /// Fields in order.
 #[derive(Clone, Debug)]

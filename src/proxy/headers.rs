@@ -7,10 +7,12 @@ use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
 use super::fields::Fields;
+use super::trace::{TRACEPARENT, Traces};
 use crate::gate::Profile;
 use crate::gate::Snapshot;
 use crate::gate::Stripper;
 use crate::keys::KeyIndex;
+use crate::observe::Trace;
 
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
@@ -27,6 +29,8 @@ pub(super) struct Sender<'a> {
     pub(super) host: &'a HeaderValue,
     /// The id of the request.
     pub(super) request_id: &'a HeaderValue,
+    /// Where it stands in a trace, if the upstream is told, and who writes that down.
+    pub(super) trace: Option<(&'a Traces, &'a Trace)>,
 }
 
 /// Makes the headers of the upstream request out of the client's, in one pass over them.
@@ -49,6 +53,7 @@ pub(super) fn upstream(
             (bearer && *name == AUTHORIZATION) || own.is_some_and(|own| own == name)
         })
     };
+    let traced = sender.trace.map(|(_, trace)| trace.is_continued());
     let mut fields = Fields::with_room(headers.len());
     let (mut trailers, mut cookies) = (false, 0);
     fields.take(headers, |name, value| {
@@ -58,6 +63,7 @@ pub(super) fn upstream(
         let gone = is_hop_by_hop(name)
             || is_ours(name)
             || is_credential(name)
+            || traced.is_some_and(|goes_on| is_of_trace(name, goes_on))
             || stripper.drops(name)
             || nominated.contains(name);
         cookies += usize::from(!gone && *name == COOKIE);
@@ -106,6 +112,15 @@ fn is_hop_by_hop(name: &HeaderName) -> bool {
 /// Fields that we say ourselves, or not at all.
 fn is_ours(name: &HeaderName) -> bool {
     matches!(name.as_str(), "host" | "x-request-id" | "expect" | "te")
+}
+
+/// What a client said of its trace, which is said anew, or is of no trace that goes on.
+fn is_of_trace(name: &HeaderName, goes_on: bool) -> bool {
+    match name.as_str() {
+        "traceparent" => true,
+        "tracestate" => !goes_on,
+        _ => false,
+    }
 }
 
 /// Makes the headers of an answer out of the upstream's. HTTP/2 checks the length of what it
@@ -188,6 +203,9 @@ fn set_forwarded(fields: &mut Fields, sender: Sender<'_>) {
     fields.push(FORWARDED_PROTO, HeaderValue::from_static(proto));
     fields.push(FORWARDED_HOST, sender.host.clone());
     fields.push(REQUEST_ID, sender.request_id.clone());
+    if let Some((traces, trace)) = sender.trace {
+        fields.push(TRACEPARENT, traces.header(trace));
+    }
     fields.push(HOST, sender.host.clone());
 }
 

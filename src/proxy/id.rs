@@ -5,6 +5,8 @@ use std::cell::{Cell, RefCell};
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use crate::observe::hexadecimal;
+
 /// How many bytes an id has.
 const LENGTH: usize = 32;
 /// How many ids share one piece of memory.
@@ -56,17 +58,6 @@ impl RequestIds {
     }
 }
 
-fn hexadecimal(bits: u64) -> [u8; 16] {
-    let mut text = [0; 16];
-    for (place, digit) in text.iter_mut().enumerate() {
-        let value = (bits >> (60 - 4 * place)) & 0xf;
-        let base = if value < 10 { b'0' } else { b'a' - 10 };
-        // One hexadecimal digit.
-        *digit = base + value.to_le_bytes()[0];
-    }
-    text
-}
-
 /// Letters, digits and a few marks, at most 128: nothing that a log, a header or JSON must escape.
 fn is_well_formed(id: &[u8]) -> bool {
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:=+/@~".contains(byte);
@@ -74,7 +65,7 @@ fn is_well_formed(id: &[u8]) -> bool {
 }
 
 /// A permutation of 64 bits (the finaliser of SplitMix64), so that ids do not look alike.
-const fn mix(mut bits: u64) -> u64 {
+pub(super) const fn mix(mut bits: u64) -> u64 {
     bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     bits ^ (bits >> 31)

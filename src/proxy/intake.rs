@@ -63,6 +63,11 @@ impl Intake {
         Facts::new(&parts.method, path, transport, sender, &parts.headers, has_body)
     }
 
+    /// Whether the peer is a trusted proxy.
+    pub(super) const fn is_relayed(&self) -> bool {
+        self.trusted_peer
+    }
+
     /// The client and the trusted hops after it, in the words of `X-Forwarded-For`.
     pub(super) fn chain(&self) -> HeaderValue {
         let mut chain = self.client.to_string();

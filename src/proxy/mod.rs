@@ -36,6 +36,7 @@ mod quota;
 mod refuse;
 mod relay;
 mod socket;
+mod trace;
 mod upgrade;
 mod upstream;
 mod worker;
@@ -92,7 +93,7 @@ async fn answer(
     let (parts, body) = request.into_parts();
     let mut exchange = Exchange::begin(worker, origin, &parts);
     let intake = Intake::read(&parts, origin, exchange.world().trusted_proxies());
-    exchange.client = intake.client;
+    exchange.meet(&parts, &intake);
     let mut payload = Payload::new(body);
     match charge::permit(&mut exchange, &parts, &intake, &mut payload).await {
         Ok(Passage::Forward(permit)) => {

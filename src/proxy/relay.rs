@@ -53,7 +53,7 @@ pub(super) fn forward(
             true => Box::pin(upgrade::ask(worker.pool(), upstream, out, &limits)).await,
             false => forward::exchange(worker.pool(), upstream, out, &limits).await,
         };
-        exchange.record.waited(clock::mono().duration_since(began));
+        exchange.record.asked(clock::mono().duration_since(began));
         let answer = match answer {
             Ok(answer) => answer,
             Err(failure) => return exchange.fail(&failure, upload.unread()),
@@ -113,6 +113,7 @@ fn outgoing(
         https: intake.https(&parts, exchange.transport),
         host: &intake.host.clone().unwrap_or_else(|_| localhost()),
         request_id: &exchange.request_id,
+        trace: exchange.record.traced().map(|trace| (exchange.worker.traces(), trace)),
     };
     let snapshot = exchange.world().snapshot();
     let grant = permit.grant();

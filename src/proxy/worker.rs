@@ -23,6 +23,7 @@ use super::lifeline::Lifelines;
 use super::listen::Bound;
 use super::pool::Pool;
 use super::pulse::Pulse;
+use super::trace::Traces;
 use crate::clock;
 use crate::gate::Attempts;
 use crate::gate::Budget;
@@ -76,6 +77,7 @@ pub(super) struct Worker {
     alarms: Alarms,
     lifelines: Lifelines,
     ids: RequestIds,
+    traces: Traces,
     phase: watch::Receiver<Phase>,
     /// The same for this thread alone: every connection waits for it, and asks often.
     draining: Cell<bool>,
@@ -247,6 +249,7 @@ impl Worker {
             alarms: Alarms::default(),
             lifelines: Lifelines::default(),
             ids: RequestIds::new(),
+            traces: Traces::new(),
             phase,
             draining: Cell::new(false),
             drain: Notify::new(),
@@ -309,6 +312,10 @@ impl Worker {
 
     pub(super) fn request_id(&self, headers: &HeaderMap) -> HeaderValue {
         self.ids.of(headers)
+    }
+
+    pub(super) const fn traces(&self) -> &Traces {
+        &self.traces
     }
 
     /// Counts an upstream's failure, and logs what it was: once a second, not once a request.

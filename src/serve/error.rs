@@ -21,6 +21,9 @@ pub enum ServeError {
         /// What the system says.
         error: io::Error,
     },
+    /// The access log cannot be written.
+    #[error("the access log cannot be opened: {0}")]
+    AccessLog(io::Error),
     /// What the service manager passed is no listening stream socket.
     #[error(
         "descriptor {number} (`{name}`), which the service manager passed, is no stream socket that listens"
@@ -71,6 +74,7 @@ impl ServeError {
                 "write the same address in `[listen]`, or name the socket with \
                  `FileDescriptorName=https`, `http` or `admin` in the socket unit"
             }
+            Self::AccessLog(_) => "let the user that keygate runs as write to it",
             Self::Listen(_) | Self::Admin { .. } | Self::System(_) | Self::Worker => {
                 return Problem::new(self.to_string());
             }

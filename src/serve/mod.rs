@@ -71,7 +71,11 @@ impl Prepared {
         // Somebody who embeds us may have installed one already; ours are named explicitly.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let metrics = Metrics::new();
-        let (reloader, world, warnings) = Reloader::first(files, &metrics)?;
+        let (reloader, world, mut warnings) = Reloader::first(files, &metrics)?;
+        warnings.extend(reloader.config().troubles());
+        if warnings.fatal() {
+            return Err(warnings);
+        }
         let live = Live::new(world, metrics, clock::now());
         Ok(Self { reloader, live, warnings, echo: None, passed })
     }
@@ -112,6 +116,7 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
     }
     let config = reloader.config().clone();
     make_room(&live, config.bounds.connections);
+    live.metrics().set_access_log(&config.access_log).map_err(ServeError::AccessLog)?;
     let Plan { mut spots, admin, unused } =
         passed::plan(&config.listen, config.tls.is_some(), passed)?;
     if let Some(stray) = unused.first() {
@@ -157,6 +162,7 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
     });
     // Workers that did not end in time end with the process.
     runtime.shutdown_background();
+    live.metrics().flush_access_log();
     served
 }
 
@@ -275,6 +281,7 @@ impl Watch<'_> {
                     Told::Reload => {
                         asked += 1;
                         self.manager.reloading();
+                        self.live.metrics().reopen_access_log();
                         self.hints.send(Trigger::Request);
                     }
                 },

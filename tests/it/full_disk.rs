@@ -61,7 +61,11 @@ impl Logging {
 
     /// All lines that are lines, and how many are not.
     fn lines(&self) -> (Vec<Value>, usize) {
-        let text = fs::read(self.disk.join("log")).unwrap();
+        self.lines_of("log")
+    }
+
+    fn lines_of(&self, name: &str) -> (Vec<Value>, usize) {
+        let text = fs::read(self.disk.join(name)).unwrap();
         let text = String::from_utf8_lossy(&text);
         let lines: Vec<_> = text.lines().map(serde_json::from_str).collect();
         let torn = lines.iter().filter(|line| line.is_err()).count();
@@ -173,4 +177,38 @@ fn a_full_disk_under_the_state_stops_no_request_and_loses_no_use() {
         let told = |line: &Value| line["message"].as_str().unwrap().contains("recorded again");
         lines.iter().any(told).then_some(())
     });
+}
+
+#[test]
+fn a_full_disk_under_the_access_log_stops_no_request_and_its_lines_stay_lines() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin).config("[access_log]\nfile = \"disk/access.log\"\n");
+    let Some(program) = Logging::start(&setup) else {
+        eprintln!("SKIPPED: nobody may mount a file system here, so that none can be full");
+        return;
+    };
+    let lost = "keygate_access_log_lines_dropped_total ";
+    let mut client = Client::tls(program.address("https"));
+    client.get("/", &[]).refused(401, "no_credential");
+    eventually("a line", || (program.lines_of("access.log").0.len() == 1).then_some(()));
+    program.fill();
+    for _ in 0..200 {
+        client.get("/", &[]).refused(401, "no_credential");
+    }
+    let first =
+        eventually("lines to be lost", || Some(program.metric(lost)).filter(|lost| *lost > 100));
+    fs::remove_file(program.disk.join("fill")).unwrap();
+    for _ in 0..20 {
+        client.get("/", &[]).refused(401, "no_credential");
+    }
+    let told = |line: &&Value| line["message"].as_str().unwrap().contains("access log were lost");
+    let line =
+        eventually("what was lost to be told", || program.lines().0.iter().find(told).cloned());
+    assert!(line["lines"].as_u64().unwrap() >= first, "{line}");
+    let whole = 221 - program.metric(lost);
+    let (lines, torn) = eventually("the rest", || {
+        Some(program.lines_of("access.log")).filter(|(lines, _)| lines.len() as u64 >= whole)
+    });
+    assert_eq!(lines.len() as u64, whole);
+    assert!(torn <= 1, "{torn} lines are torn");
 }

@@ -4,6 +4,8 @@
 //! product. A scene that waits does so on a condition, with a deadline, never for a time.
 
 #[cfg(test)]
+mod access_file;
+#[cfg(test)]
 mod access_log;
 #[cfg(test)]
 mod actors;
@@ -83,6 +85,8 @@ mod tls;
 mod tls_attacks;
 #[cfg(test)]
 mod tokens;
+#[cfg(test)]
+mod traces;
 #[cfg(test)]
 mod upstream_http2;
 #[cfg(test)]

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
 
 use super::Out;
+use crate::observe::journal;
 use crate::observe::label::Limiter;
 use crate::observe::log;
 use crate::observe::metrics::Shared;
@@ -20,6 +21,11 @@ pub(super) fn write(shared: &Shared, out: &mut Out<'_>) -> fmt::Result {
         "keygate_log_lines_dropped",
         "Log lines that were lost because nobody read them fast enough",
         log::dropped(),
+    )?;
+    out.counter(
+        "keygate_access_log_lines_dropped",
+        "Lines of the access log that were lost: they came too fast, or the disk was full",
+        journal::lost(),
     )?;
     out.counter(
         "keygate_state_write_errors",
