@@ -20,7 +20,7 @@ const CHANCE: u32 = 256;
 /// How much of a record tells whether a piece ends before it.
 const TELLING: usize = 96;
 /// How much is read at a time.
-const READ: usize = 1 << 20;
+const READ: usize = 1 << 18;
 
 pub(super) struct Cutter {
     file: File,

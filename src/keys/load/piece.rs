@@ -18,6 +18,16 @@ use crate::keys::sheet::Sheet;
 use crate::source::Problems;
 use crate::source::Source;
 
+/// How much is hashed at a stretch, in bytes, and how many records are parsed: some 50 microseconds.
+const PART: usize = 64 << 10;
+const RECORDS: u32 = 32;
+
+/// Whoever serves requests on this core need not wait until the scheduler takes it from us, which
+/// it does after milliseconds only, however far behind we stand.
+fn give_way() {
+    std::thread::yield_now();
+}
+
 /// Blocks by the digests of what they were made of.
 pub(super) type Known<'k> = HashMap<&'k [u8; 32], &'k Vec<Arc<Block>>>;
 
@@ -40,7 +50,7 @@ impl Piece {
         how: (&Digester, Depth),
     ) -> Result<Self, [u8; 32]> {
         let digest: [u8; 32] = match how.1 {
-            Depth::Keys => Sha256::digest(text).into(),
+            Depth::Keys => digest(text),
             Depth::Accounts => [0; 32],
         };
         if let Some(blocks) = known.get(&digest) {
@@ -52,17 +62,33 @@ impl Piece {
     }
 }
 
+fn digest(text: &[u8]) -> [u8; 32] {
+    let mut digest = Sha256::new();
+    for part in text.chunks(PART) {
+        digest.update(part);
+        give_way();
+    }
+    digest.finalize().into()
+}
+
 fn plainly(text: &str, (digester, depth): (&Digester, Depth)) -> Option<Vec<Arc<Block>>> {
     let mut blocks = Vec::with_capacity(1);
     let mut open = BlockBuilder::default();
-    plain::read(text, digester, |item| match item {
-        Item::Account(account) => open.account(account),
-        Item::Key(_) if depth == Depth::Accounts => {}
-        Item::Key(draft) => {
-            if open.is_full() {
-                blocks.push(Arc::new(std::mem::take(&mut open).build()));
+    let mut records = 0u32;
+    plain::read(text, digester, |item| {
+        records = records.wrapping_add(1);
+        if records.is_multiple_of(RECORDS) {
+            give_way();
+        }
+        match item {
+            Item::Account(account) => open.account(account),
+            Item::Key(_) if depth == Depth::Accounts => {}
+            Item::Key(draft) => {
+                if open.is_full() {
+                    blocks.push(Arc::new(std::mem::take(&mut open).build()));
+                }
+                open.key(&draft);
             }
-            open.key(&draft);
         }
     })?;
     blocks.push(Arc::new(open.build()));
