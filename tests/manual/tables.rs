@@ -3,20 +3,21 @@
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::fs;
+use std::path::Path;
 
 use keygate::gate::Denial;
 use regex_lite::Regex;
+use serde_json::Value;
 
 use crate::page;
 use crate::root;
 use crate::shell::Shell;
 
-/// The rows of the tables below a heading, as far as the next of the same level: the text of each
-/// cell.
+/// The rows of the tables below a heading, as far as the next heading: the text of each cell.
 fn rows(heading: &str) -> Vec<Vec<String>> {
     let page = page();
-    let (_, rest) = page.split_once(&format!("\n## {heading}\n")).unwrap();
-    let section = rest.split("\n## ").next().unwrap();
+    let (_, rest) = page.split_once(&format!("\n{heading}\n")).unwrap();
+    let section = rest.split("\n## ").next().unwrap().split("\n### ").next().unwrap();
     let lines = section.lines().filter(|line| line.starts_with("| `"));
     lines
         .map(|line| {
@@ -33,7 +34,7 @@ fn code(text: &str) -> impl Iterator<Item = &str> {
 
 #[test]
 fn every_refusal_is_in_the_manual_with_its_status() {
-    let rows = rows("Refusals");
+    let rows = rows("## Refusals");
     let told: Vec<_> = rows
         .iter()
         .map(|row| {
@@ -83,7 +84,7 @@ fn families(text: &str) -> BTreeMap<String, Labels> {
 /// The families that the manual's table names, as `name{label,label}`.
 fn told() -> BTreeMap<String, BTreeSet<String>> {
     let mut told = BTreeMap::new();
-    for row in rows("Metrics") {
+    for row in rows("## Metrics") {
         assert!(row.len() == 2 && row.iter().all(|cell| !cell.is_empty()), "{row:?}");
         for name in code(&row[0]) {
             let (name, labels) = name.split_once('{').unwrap_or((name, "}"));
@@ -104,7 +105,7 @@ fn every_metric_is_in_the_manual_with_its_labels() {
     let names = |labels: &Labels| labels.keys().cloned().collect();
     let exposed = families.iter().map(|(name, labels)| (name.clone(), names(labels))).collect();
     assert_eq!(told(), exposed, "told, and exposed by the program");
-    let rows = rows("Metrics");
+    let rows = rows("## Metrics");
     for (name, labels) in families {
         let its = |row: &&Vec<String>| code(&row[0]).any(|it| it.split('{').next() == Some(&name));
         let said: Vec<_> = code(&rows.iter().find(its).unwrap()[1]).collect();
@@ -124,6 +125,48 @@ fn every_metric_that_is_named_anywhere_exists() {
         let there = bases.into_iter().flatten().any(|base| told.contains_key(base));
         // `keygate::access` and the like are no metrics, `keygate_*` is a pattern.
         assert!(there || name == "keygate_", "`{name}` is no metric");
+    }
+}
+
+#[test]
+fn every_member_of_the_access_log_is_in_the_manual() {
+    let mut shell = Shell::new();
+    shell.install("api", &root().join("tests/manual/api.py"));
+    shell.done(EVERYTHING);
+    // A method of nobody's, and no API.
+    let ask = "curl -s -o answer --cacert tls/server.crt -H \"Authorization: Bearer $KEY\"";
+    shell.done(&format!("{ask} -X PURGE https://127.0.0.1:8443/things"));
+    shell.done(&format!("kill $API; wait $API || {ask} https://127.0.0.1:8443/things"));
+    shell.done("kill $PID; wait $PID");
+    let log = shell.done("cat access.log");
+    let lines = log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+    let lines: Vec<_> = lines.collect();
+    assert!(lines.len() >= 4, "{log}");
+    let written = lines.iter().flat_map(|line| line.as_object().unwrap().keys().cloned());
+    let rows = rows("### The access log");
+    let told = rows.iter().flat_map(|row| code(&row[0])).map(str::to_owned);
+    assert_eq!(told.collect::<BTreeSet<_>>(), written.collect(), "told, and written");
+}
+
+#[test]
+fn every_line_of_the_log_that_is_told_of_is_one() {
+    let mut sources = String::new();
+    sources_below(&root().join("src"), &mut sources);
+    for row in rows("### The log") {
+        for message in code(&row[0]) {
+            let there = sources.contains(&format!("\"{message}\""));
+            assert!(there, "nothing says `{message}`");
+        }
+    }
+}
+
+fn sources_below(directory: &Path, text: &mut String) {
+    for entry in fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        match path.is_dir() {
+            true => sources_below(&path, text),
+            false => text.push_str(&fs::read_to_string(&path).unwrap()),
+        }
     }
 }
 
