@@ -14,6 +14,8 @@ class Api(BaseHTTPRequestHandler):
             return self.stream()
         told = {"path": self.path, "account": self.headers["X-Account-Id"]}
         told["key"] = self.headers["X-Key-Id"]
+        if self.path == "/trace":
+            told = {"traceparent": self.headers["traceparent"]}
         body = json.dumps(told).encode() + b"\n"
         time.sleep(2 if self.path == "/slow" else 0)
         self.send_response(200)
