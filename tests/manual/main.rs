@@ -28,7 +28,8 @@ use transcript::steps;
 
 /// What only looks is asked again until it shows what the page shows: what a file says is in force
 /// within a second, not at once.
-const LOOKS: [&str; 9] = [
+const LOOKS: [&str; 10] = [
+    "ask ",
     "cat ",
     "curl ",
     "for ",
