@@ -20,6 +20,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use crate::observe::ConnectionGuard;
@@ -39,6 +40,8 @@ const HEAD: Duration = Duration::from_secs(30);
 const LIFETIME: Duration = Duration::from_secs(600);
 /// How long to wait after an `accept` that failed: it would fail again at once.
 const PAUSE: Duration = Duration::from_millis(100);
+/// How long who is being answered may take at the end.
+const LAST: Duration = Duration::from_secs(2);
 /// The largest head of a request, in bytes.
 const LARGEST_HEAD: usize = 16 * 1024;
 
@@ -59,30 +62,33 @@ impl fmt::Debug for State {
     }
 }
 
-/// Answers until `shutdown` completes; then every connection is closed. Probes go on asking while
-/// requests are drained, so that is for the very end.
+/// Answers until `shutdown` completes; then nobody is let in, who is being answered is answered, and
+/// every connection is closed. Probes go on asking while requests are drained, so that is for the
+/// very end, or for when another process answers them.
 ///
 /// To be run within a [`tokio::task::LocalSet`], on the thread whose share of the metrics counts
 /// the connections.
 pub async fn serve(listener: Listener, state: State, shutdown: impl Future<Output = ()>) {
     let worker = state.metrics.worker();
+    let (leave, left) = watch::channel(());
     let mut connections = JoinSet::new();
     let mut shutdown = pin!(shutdown);
     let mut failing = false;
     loop {
         tokio::select! {
             biased;
-            () = &mut shutdown => return,
+            () = &mut shutdown => break,
             Some(_) = connections.join_next() => {}
             accepted = listener.accept(), if connections.len() < MOST_CONNECTIONS => {
-                let (state, guard) = (state.clone(), worker.connection(ListenerKind::Admin));
+                let (state, left) = (state.clone(), left.clone());
+                let guard = worker.connection(ListenerKind::Admin);
                 failing = accepted.is_err() && failing;
                 match accepted {
                     Ok(Stream::Tcp(stream)) => {
-                        connections.spawn_local(connection(stream, state, guard));
+                        connections.spawn_local(connection(stream, state, guard, left));
                     }
                     Ok(Stream::Unix(stream)) => {
-                        connections.spawn_local(connection(stream, state, guard));
+                        connections.spawn_local(connection(stream, state, guard, left));
                     }
                     Err(error) => {
                         worker.accept_error(ListenerKind::Admin);
@@ -97,21 +103,38 @@ pub async fn serve(listener: Listener, state: State, shutdown: impl Future<Outpu
             }
         }
     }
+    drop((listener, leave));
+    let rest = async { while connections.join_next().await.is_some() {} };
+    let _ = tokio::time::timeout(LAST, rest).await;
 }
 
-async fn connection<S>(stream: S, state: State, guard: ConnectionGuard)
-where
+/// `left` tells by its end that no further request is to be answered.
+async fn connection<S>(
+    stream: S,
+    state: State,
+    guard: ConnectionGuard,
+    mut left: watch::Receiver<()>,
+) where
     S: AsyncRead + AsyncWrite + Unpin + 'static,
 {
     let service = service_fn(|request: Request<Incoming>| {
         let response = answer::answer(&request, &state);
         async { Ok::<_, Infallible>(response.map(Full::new)) }
     });
-    let serving = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
-        .max_buf_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), service);
+    let mut serving = pin!(
+        http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(HEAD)
+            .max_buf_size(LARGEST_HEAD)
+            .serve_connection(TokioIo::new(stream), service)
+    );
+    let serving = async {
+        tokio::select! {
+            _ = serving.as_mut() => return,
+            _ = left.changed() => serving.as_mut().graceful_shutdown(),
+        }
+        let _ = serving.await;
+    };
     // Whatever ends it, there is nobody to tell.
     let _ = tokio::time::timeout(LIFETIME, serving).await;
     drop(guard);

@@ -8,6 +8,7 @@ mod body_rules;
 mod bounds;
 mod certificate;
 mod certificate_for;
+mod credential;
 mod credentials;
 mod drain;
 mod files;

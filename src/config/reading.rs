@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use http::HeaderName;
 
+use super::credential;
 use super::units;
 use super::units::Wrong;
 use crate::source::At;
@@ -136,7 +137,7 @@ pub(super) fn choice<T: Copy>(
     None
 }
 
-/// A path; what is relative is relative to the file that names it.
+/// A path, or a credential of the service; what is relative is relative to the file that names it.
 pub(super) fn path(section: &mut Section<'_, '_>, name: &'static str) -> Option<At<PathBuf>> {
     let at = section.string(name)?;
     as_path(section, name, &at)
@@ -153,7 +154,10 @@ pub(super) fn as_path(
         section.wrong(&at.span, format!("`{name}` names no file"), "write a path");
         return None;
     }
-    let value = section.source().path(text, &at.span);
+    let value = match credential::path(text) {
+        Some(path) => judge(section, &at.span, path)?,
+        None => section.source().path(text, &at.span),
+    };
     Some(At { value, span: at.span.clone() })
 }
 

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use http::HeaderValue;
+use http::header::CONNECTION;
+use http::{HeaderValue, Response, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -134,7 +135,13 @@ impl Client {
                 origin.begin();
                 let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
                 // Called within, or its future would have to be moved.
-                async move { Ok::<_, Infallible>(handle(worker, origin, request).await) }
+                async move {
+                    let mut answer = handle(Rc::clone(&worker), origin, request).await;
+                    if worker.leaves() {
+                        last(&mut answer);
+                    }
+                    Ok::<_, Infallible>(answer)
+                }
             })
         };
         let mut builder = http1::Builder::new();
@@ -143,7 +150,7 @@ impl Client {
         let ended = tokio::select! {
             biased;
             ended = &mut connection => ended,
-            () = worker.draining() => {
+            () = worker.hurried() => {
                 tokio::select! {
                     biased;
                     ended = &mut connection => ended,
@@ -184,8 +191,9 @@ impl Client {
             })
         };
         let builder = http2::builder(streams.clone(), bounds.streams);
-        let io = TokioIo::new(Framed::new(begun, bounds.head));
-        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
+        let io = Framed::new(begun, bounds.head);
+        let orderly = io.orderly();
+        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
         tokio::select! {
             biased;
             _ = connection.as_mut() => return,
@@ -198,6 +206,7 @@ impl Client {
                 () = origin.started() => {}
             },
         }
+        orderly.set(true);
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             biased;
@@ -276,14 +285,21 @@ fn became<T>(handshake: Option<&io::Result<T>>) -> Handshake {
     }
 }
 
-/// Waits for what a client does first, but not long once the drain has begun.
+/// Says with an answer that it is the connection's last.
+fn last<B>(answer: &mut Response<B>) {
+    if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+        answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+/// Waits for what a client does first, but not long once a drain makes haste.
 pub(super) async fn in_time<T>(
     worker: &Worker,
     limit: Duration,
     work: impl Future<Output = T>,
 ) -> Option<T> {
     let late = async {
-        worker.draining().await;
+        worker.hurried().await;
         tokio::time::sleep(LATE_START).await;
     };
     tokio::select! {

@@ -3,24 +3,50 @@
 //! A socket that is closed with unread input resets the connection, and a reset overtakes the
 //! answer. So our side is shut first, and what still comes is read away for a moment.
 
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::time::Sleep;
 
 const LONGEST: Duration = Duration::from_secs(1);
 const MOST: usize = 1024 * 1024;
 
 /// Reads until the other side closes too, within bounds.
 pub(super) async fn linger(mut io: impl AsyncRead + Unpin) {
-    let reading = async {
-        let mut buffer = vec![0; 16 * 1024];
-        let mut total = 0;
-        while let Ok(read @ 1..) = io.read(&mut buffer).await {
-            total += read;
-            if total > MOST {
-                return;
+    let mut rest = Rest::new();
+    std::future::poll_fn(|context| rest.poll(Pin::new(&mut io), context)).await;
+}
+
+/// What still comes of a connection whose last answer is on its way.
+#[derive(Debug)]
+pub(super) struct Rest {
+    read: usize,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Rest {
+    /// Begins to wait for the other side.
+    pub(super) fn new() -> Self {
+        Self { read: 0, timer: Box::pin(tokio::time::sleep(LONGEST)) }
+    }
+
+    /// Ready when the other side has closed, or nobody waits for that any longer.
+    pub(super) fn poll(
+        &mut self,
+        mut io: Pin<&mut impl AsyncRead>,
+        context: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut space = [0; 4096];
+        while self.read <= MOST && self.timer.as_mut().poll(context).is_pending() {
+            let mut buffer = ReadBuf::new(&mut space);
+            let read = ready!(io.as_mut().poll_read(context, &mut buffer));
+            if read.is_err() || buffer.filled().is_empty() {
+                break;
             }
+            self.read += buffer.filled().len();
         }
-    };
-    let _ = tokio::time::timeout(LONGEST, reading).await;
+        Poll::Ready(())
+    }
 }

@@ -13,7 +13,7 @@ use super::pulse::Pulse;
 use crate::observe::ListenerKind;
 
 /// How many connections may wait to be accepted; the system may allow fewer.
-const BACKLOG: i32 = 4096;
+pub(super) const BACKLOG: i32 = 4096;
 
 /// Why an address cannot be listened on.
 #[derive(Debug, Error)]

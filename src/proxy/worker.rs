@@ -20,7 +20,7 @@ use super::connection;
 use super::doors::{Doors, Spare, is_exhausted};
 use super::id::RequestIds;
 use super::lifeline::Lifelines;
-use super::listen::Bound;
+use super::listen::{BACKLOG, Bound};
 use super::pool::Pool;
 use super::pulse::Pulse;
 use super::trace::Traces;
@@ -58,6 +58,9 @@ pub enum Phase {
     Serving,
     /// Stop accepting; finish what was accepted, until an instant.
     Draining(Instant),
+    /// The same without haste, since another process accepts: a connection that waits for a request
+    /// waits on, and ends with the answer.
+    Leaving(Instant),
 }
 
 /// One worker's own.
@@ -82,6 +85,9 @@ pub(super) struct Worker {
     /// The same for this thread alone: every connection waits for it, and asks often.
     draining: Cell<bool>,
     drain: Notify,
+    /// Whether the drain is one without haste.
+    leaving: Cell<bool>,
+    haste: Notify,
     open: Cell<usize>,
     closed: Notify,
     complained: Cell<Option<Instant>>,
@@ -180,7 +186,9 @@ async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, kind: Lis
 }
 
 fn leftovers(worker: &Rc<Worker>, listener: &TcpListener, kind: ListenerKind) {
-    while let Ok((stream, peer)) = listener.accept() {
+    // As many as can wait at most: where another process accepts too, there are ever new ones.
+    for _ in 0..BACKLOG {
+        let Ok((stream, peer)) = listener.accept() else { return };
         let registered = stream.set_nonblocking(true).and_then(|()| TcpStream::from_std(stream));
         if let Ok(stream) = registered {
             start(worker, stream, peer, kind);
@@ -207,9 +215,18 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: std::net::SocketAddr, kin
 async fn herald(worker: Rc<Worker>) {
     let mut phase = worker.phase.clone();
     // Whoever told us is gone: then there is nobody left to serve for.
-    let _ = phase.wait_for(|phase| *phase != Phase::Serving).await;
+    let leaving = matches!(
+        phase.wait_for(|phase| *phase != Phase::Serving).await.as_deref(),
+        Ok(Phase::Leaving(_))
+    );
+    worker.leaving.set(leaving);
     worker.draining.set(true);
     worker.drain.notify_waiters();
+    if leaving {
+        let _ = phase.wait_for(|phase| !matches!(phase, Phase::Leaving(_))).await;
+        worker.leaving.set(false);
+    }
+    worker.haste.notify_waiters();
 }
 
 /// Cuts what belongs to dead keys, at each change and as time passes.
@@ -253,6 +270,8 @@ impl Worker {
             phase,
             draining: Cell::new(false),
             drain: Notify::new(),
+            leaving: Cell::new(false),
+            haste: Notify::new(),
             open: Cell::new(0),
             closed: Notify::new(),
             complained: Cell::new(None),
@@ -366,10 +385,23 @@ impl Worker {
         }
     }
 
+    /// Until the drain makes haste.
+    pub(super) async fn hurried(&self) {
+        let haste = self.haste.notified();
+        if !self.draining.get() || self.leaving.get() {
+            haste.await;
+        }
+    }
+
+    /// Whether a connection is to end with the answer that is about to be given.
+    pub(super) const fn leaves(&self) -> bool {
+        self.leaving.get()
+    }
+
     /// Until every task has ended, or the time for it is over.
     async fn drained(&self) {
         let until = match *self.phase.borrow() {
-            Phase::Draining(until) => until,
+            Phase::Draining(until) | Phase::Leaving(until) => until,
             Phase::Serving => clock::mono(),
         };
         let ended = async {

@@ -53,6 +53,11 @@ pub enum ServeError {
         /// Where it listens.
         name: String,
     },
+    /// The process whose place was to be taken serves on, or is gone.
+    #[error(
+        "nothing was handed over: the process that was to hand over its sockets went on by itself, or ended"
+    )]
+    NotHandedOver,
     /// The system gives no thread, no signal, no runtime.
     #[error("the system does not give what serving needs: {0}")]
     System(#[from] io::Error),
@@ -75,9 +80,11 @@ impl ServeError {
                  `FileDescriptorName=https`, `http` or `admin` in the socket unit"
             }
             Self::AccessLog(_) => "let the user that keygate runs as write to it",
-            Self::Listen(_) | Self::Admin { .. } | Self::System(_) | Self::Worker => {
-                return Problem::new(self.to_string());
-            }
+            Self::Listen(_)
+            | Self::Admin { .. }
+            | Self::NotHandedOver
+            | Self::System(_)
+            | Self::Worker => return Problem::new(self.to_string()),
         };
         Problem::new(self.to_string()).help(help)
     }

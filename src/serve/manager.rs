@@ -67,6 +67,14 @@ impl Manager {
     }
 }
 
+/// Another process is the service from now on. What others say is not heard, so it is for the one
+/// that is the service until then.
+pub(super) fn main_process(process: u32) {
+    if let Err(error) = sd_notify::notify(&[NotifyState::MainPid(process)]) {
+        tracing::warn!(%error, "the service manager cannot be told which process serves");
+    }
+}
+
 /// One line: whatever a file is called, it says nothing else to the service manager.
 fn text(status: &Status) -> String {
     let Status { keys, accounts, generation, .. } = status;

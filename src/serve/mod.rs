@@ -3,10 +3,13 @@
 mod descriptors;
 mod door;
 mod echo;
+mod ending;
 mod error;
+mod handover;
 mod manager;
 mod passed;
 mod signals;
+mod supervise;
 mod watchdog;
 
 use std::io;
@@ -20,18 +23,19 @@ use tokio::sync::watch;
 use tokio::task::LocalSet;
 
 use self::door::Door;
+use self::handover::Predecessor;
+use self::handover::Successor;
 use self::manager::Manager;
 use self::passed::Passed;
 use self::passed::Plan;
 use self::signals::Signals;
-use self::signals::Told;
+use self::supervise::End;
+use self::supervise::Supervisor;
 use self::watchdog::Watchdog;
 use crate::admin;
 use crate::clock;
-use crate::config::Drain;
 use crate::live;
 use crate::live::Files;
-use crate::live::Hints;
 use crate::live::Live;
 use crate::live::Reloader;
 use crate::live::Trigger;
@@ -46,8 +50,6 @@ use crate::source::Problems;
 
 pub use self::error::ServeError;
 
-/// How often it is looked whether all is as it should be.
-const LOOK: Duration = Duration::from_secs(1);
 /// What ending takes beside the drain, at most.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -59,6 +61,7 @@ pub struct Prepared {
     warnings: Problems,
     echo: Option<std::net::TcpListener>,
     passed: Vec<Passed>,
+    predecessor: Option<Predecessor>,
 }
 
 impl Prepared {
@@ -67,7 +70,8 @@ impl Prepared {
     /// # Errors
     /// Every problem of every file.
     pub fn load(files: Files) -> Result<Self, Problems> {
-        let passed = passed::by_manager().map_err(|error| error.problem())?;
+        let came = sockets().map_err(|error| error.problem());
+        let (predecessor, passed) = came?;
         // Somebody who embeds us may have installed one already; ours are named explicitly.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let metrics = Metrics::new();
@@ -77,7 +81,7 @@ impl Prepared {
             return Err(warnings);
         }
         let live = Live::new(world, metrics, clock::now());
-        Ok(Self { reloader, live, warnings, echo: None, passed })
+        Ok(Self { reloader, live, warnings, echo: None, passed, predecessor })
     }
 
     /// Serves an API that echoes what it was sent, too: something to try things with.
@@ -109,7 +113,7 @@ pub struct Addresses {
 /// # Errors
 /// When an address or something of the system cannot be had, or a worker ended by itself.
 pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
-    let Prepared { reloader, live, warnings, echo, passed } = prepared;
+    let Prepared { reloader, live, warnings, echo, passed, predecessor } = prepared;
     observe::log::count_panics(Arc::clone(live.metrics()));
     for warning in warnings.iter() {
         tracing::warn!("{}", warning.line());
@@ -119,15 +123,19 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
     live.metrics().set_access_log(&config.access_log).map_err(ServeError::AccessLog)?;
     let Plan { mut spots, admin, unused } =
         passed::plan(&config.listen, config.tls.is_some(), passed)?;
-    if let Some(stray) = unused.first() {
+    // What the older process has and we do not want, it closes when nobody waits there.
+    if let Some(stray) = unused.first().filter(|_| predecessor.is_none()) {
         return Err(ServeError::Unwanted { name: stray.socket.name() });
     }
+    drop(unused);
     let bound = Bound::bind(&mut spots, config.workers)?;
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = LocalSet::new().block_on(&runtime, async {
         let door = door::open(config.listen.admin.as_ref(), admin).await?;
-        let admin_address = door.as_ref().map(|door| door.listener.to_string());
         let mut signals = Signals::new()?;
+        if let Some(predecessor) = &predecessor {
+            predecessor.prepared()?;
+        }
         if let Some(directory) = &config.state {
             live.usage().begin(directory.clone(), Arc::clone(live.metrics()))?;
         }
@@ -135,35 +143,59 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         let watchdog = Watchdog::over(&bound);
         let workers = start(&live, bound, &told)?;
         let hints = live::watch(Arc::clone(&live), reloader)?;
-        let (_end, ended) = tokio::sync::oneshot::channel::<()>();
-        if let Some(Door { listener, .. }) = door {
-            let state = state(&live);
-            tokio::task::spawn_local(admin::serve(listener, state, async { drop(ended.await) }));
-        }
+        let (end, ended) = tokio::sync::oneshot::channel::<()>();
+        let addresses = Addresses::of(&spots, door.as_ref());
+        let door = door.map(|Door { listener, passed }| {
+            let shutdown = async { drop(ended.await) };
+            tokio::task::spawn_local(admin::serve(listener, state(&live), shutdown));
+            passed
+        });
+        let successor = echo.is_none().then(Successor::of_this_process);
         if let Some(listener) = echo {
             listener.set_nonblocking(true)?;
             tokio::task::spawn_local(echo::serve(TcpListener::from_std(listener)?));
         }
         live.serving();
-        let addresses = Addresses::of(&spots, admin_address);
+        if let Some(predecessor) = predecessor {
+            predecessor.serving();
+        }
         announce(&addresses);
         listening(&addresses);
         let mut manager = Manager::default();
         manager.ready(&live.status());
-        let mut watch = Watch { live: &live, hints: &hints, workers: &workers, watchdog, manager };
-        let failed = watch.until_the_end(&mut signals).await;
-        watch.manager.stopping(config.drain.delay + config.drain.timeout + GRACE);
-        // What is held open here would go on taking connections.
-        drop(spots);
-        drain(&live, &phase, config.drain, &mut signals, workers).await;
+        let sockets = || passed::copies(&spots, door.as_ref());
+        let (live, hints) = (&*live, &hints);
+        let mut supervisor =
+            Supervisor { live, hints, workers: &workers, watchdog, manager, successor, sockets };
+        let over = supervisor.until_the_end(&mut signals).await;
+        if let End::Replaced(process) = over {
+            tracing::info!(process, timeout = ?config.drain.timeout, "handed over: draining");
+            drop(end);
+            // What is held open here would go on taking connections.
+            drop((spots, door));
+            ending::leave(live, &phase, config.drain, &mut signals, workers).await;
+        } else {
+            let longest = config.drain.delay + config.drain.timeout + GRACE;
+            supervisor.manager.stopping(longest);
+            drop((spots, door));
+            ending::drain(live, &phase, config.drain, &mut signals, workers).await;
+        }
         live.usage().end();
         hints.send(Trigger::Stop);
-        if failed { Err(ServeError::Worker) } else { Ok(()) }
+        if over == End::Broken { Err(ServeError::Worker) } else { Ok(()) }
     });
     // Workers that did not end in time end with the process.
     runtime.shutdown_background();
     live.metrics().flush_access_log();
     served
+}
+
+/// The sockets that we are to listen on: an older process's, or the service manager's.
+fn sockets() -> Result<(Option<Predecessor>, Vec<Passed>), ServeError> {
+    match Predecessor::of_this_process()? {
+        Some((predecessor, passed)) => Ok((Some(predecessor), passed)),
+        None => Ok((None, passed::by_manager()?)),
+    }
 }
 
 fn state(live: &Arc<Live>) -> admin::State {
@@ -176,7 +208,8 @@ fn state(live: &Arc<Live>) -> admin::State {
 }
 
 impl Addresses {
-    fn of(spots: &[Spot], admin: Option<String>) -> Self {
+    fn of(spots: &[Spot], door: Option<&Door>) -> Self {
+        let admin = door.map(|door| door.listener.to_string());
         let of = |kind| {
             let of_kind = spots.iter().filter(|spot| spot.kind == kind);
             of_kind.map(|spot| spot.address).collect()
@@ -230,79 +263,6 @@ fn start(
         })
     };
     bound.into_iter().enumerate().map(start).collect()
-}
-
-/// Not ready first; then still accepting for the delay; then no more, and what was accepted is
-/// finished within the time for it. A second signal ends the waiting.
-async fn drain(
-    live: &Live,
-    phase: &watch::Sender<Phase>,
-    drain: Drain,
-    signals: &mut Signals,
-    workers: Workers,
-) {
-    live.draining();
-    tracing::info!(delay = ?drain.delay, timeout = ?drain.timeout, "draining");
-    tokio::select! {
-        () = tokio::time::sleep(drain.delay) => {}
-        () = signals.end() => {}
-    }
-    phase.send_replace(Phase::Draining(clock::mono() + drain.timeout));
-    let joined = tokio::task::spawn_blocking(move || {
-        for worker in workers {
-            let _ = worker.join();
-        }
-    });
-    tokio::select! {
-        _ = joined => tracing::info!("drained"),
-        () = signals.end() => tracing::warn!("told twice: ending at once"),
-    }
-}
-
-/// What is looked after while we serve.
-struct Watch<'s> {
-    live: &'s Live,
-    hints: &'s Hints,
-    workers: &'s Workers,
-    watchdog: Watchdog,
-    manager: Manager,
-}
-
-impl Watch<'_> {
-    /// Until somebody ends the process, or a worker has ended by itself (`true`).
-    async fn until_the_end(&mut self, signals: &mut Signals) -> bool {
-        let mut answered = self.live.answered();
-        let mut asked = 0;
-        let mut look = tokio::time::interval(LOOK);
-        loop {
-            tokio::select! {
-                told = signals.next() => match told {
-                    Told::End => return false,
-                    Told::Reload => {
-                        asked += 1;
-                        self.manager.reloading();
-                        self.live.metrics().reopen_access_log();
-                        self.hints.send(Trigger::Request);
-                    }
-                },
-                Ok(()) = answered.changed() => {
-                    // Whoever asks waits for the end of the last reload that was asked for.
-                    if *answered.borrow_and_update() == asked {
-                        self.manager.ready(&self.live.status());
-                    }
-                }
-                () = self.watchdog.due() => if self.watchdog.all_answer() {
-                    self.manager.alive();
-                },
-                _ = look.tick() => {
-                    if self.workers.iter().any(JoinHandle::is_finished) {
-                        return true;
-                    }
-                    self.manager.status(&self.live.status());
-                }
-            }
-        }
-    }
 }
 
 /// The configuration that `run` loads.

@@ -5,8 +5,11 @@
 //! it has none of these, by its address. Named ones count whatever the configuration says, so that
 //! the service manager alone decides about addresses.
 
+use std::io;
 use std::net::SocketAddr;
 use std::net::TcpListener;
+use std::os::fd::AsFd as _;
+use std::os::fd::BorrowedFd;
 use std::os::unix::net::UnixListener;
 
 use rustix::net::sockopt::socket_acceptconn;
@@ -61,10 +64,17 @@ impl Socket {
         }
     }
 
-    pub(super) fn try_clone(&self) -> std::io::Result<Self> {
+    pub(super) fn try_clone(&self) -> io::Result<Self> {
         match self {
             Self::Tcp(listener) => listener.try_clone().map(Self::Tcp),
             Self::Unix(listener) => listener.try_clone().map(Self::Unix),
+        }
+    }
+
+    pub(super) fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener) => listener.as_fd(),
         }
     }
 
@@ -121,6 +131,25 @@ pub(super) const fn word(kind: ListenerKind) -> &'static str {
         ListenerKind::Http => "http",
         ListenerKind::Admin => "admin",
     }
+}
+
+/// All sockets once more, with what they are for: to be handed on.
+///
+/// # Errors
+/// When the system gives no more descriptors.
+pub(super) fn copies(spots: &[Spot], door: Option<&Passed>) -> io::Result<Vec<Passed>> {
+    let mut copies = Vec::new();
+    for spot in spots {
+        for socket in &spot.sockets {
+            let socket = Socket::Tcp(socket.try_clone()?);
+            copies.push(Passed { socket, kind: Some(spot.kind), given: spot.given });
+        }
+    }
+    if let Some(Passed { socket, given, .. }) = door {
+        let kind = Some(ListenerKind::Admin);
+        copies.push(Passed { socket: socket.try_clone()?, kind, given: *given });
+    }
+    Ok(copies)
 }
 
 fn listens(socket: &Socket) -> bool {

@@ -9,6 +9,7 @@ pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
     hangup: Signal,
+    user2: Signal,
 }
 
 /// What one of them says.
@@ -18,6 +19,8 @@ pub(super) enum Told {
     End,
     /// Load the files again.
     Reload,
+    /// Let the program as it is now take over.
+    HandOver,
 }
 
 impl Signals {
@@ -26,6 +29,7 @@ impl Signals {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -35,6 +39,7 @@ impl Signals {
             _ = self.terminate.recv() => Told::End,
             _ = self.interrupt.recv() => Told::End,
             _ = self.hangup.recv() => Told::Reload,
+            _ = self.user2.recv() => Told::HandOver,
         }
     }
 

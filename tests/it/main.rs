@@ -46,6 +46,8 @@ mod grpc;
 #[cfg(test)]
 mod guessing;
 #[cfg(test)]
+mod handover;
+#[cfg(test)]
 mod health;
 #[cfg(test)]
 mod http2_attacks;

@@ -9,37 +9,38 @@ use tempfile::TempDir;
 
 use crate::actors::client::{Client, bearer};
 use crate::actors::origin::Origin;
+use crate::actors::pki::TRUSTED;
 use crate::actors::setup::{READ, Setup, key, usual_keys};
 use crate::actors::sidecar::{Sidecar, refuses};
 use crate::actors::{PATIENCE, never};
 
 /// The manager's end of `NOTIFY_SOCKET`.
-struct Manager {
+pub(crate) struct Manager {
     socket: UnixDatagram,
     directory: TempDir,
 }
 
 impl Manager {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
         Self { socket, directory }
     }
 
-    fn path(&self) -> String {
+    pub(crate) fn path(&self) -> String {
         self.directory.path().join("notify").display().to_string()
     }
 
     /// The next message, if there is one soon.
-    fn next(&self) -> Option<String> {
+    pub(crate) fn next(&self) -> Option<String> {
         let mut message = [0; 4096];
         let length = self.socket.recv(&mut message).ok()?;
         Some(String::from_utf8(message[..length].to_vec()).unwrap())
     }
 
     /// The next message that has a line which begins so; all of it.
-    fn told(&self, line: &str) -> String {
+    pub(crate) fn told(&self, line: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
         let mut others = Vec::new();
         loop {
@@ -194,4 +195,40 @@ fn nobody_is_refused_between_the_end_of_one_and_the_start_of_the_next() {
     early.join().unwrap();
     assert_eq!(second.https, address);
     assert_eq!(origin.count(), 2);
+}
+
+/// Every setting that names a file takes the name of a credential.
+#[test]
+fn secrets_may_be_credentials_of_the_service() {
+    let origin = Origin::echo();
+    let credentials = TempDir::new().unwrap();
+    let identity = TRUSTED.issue();
+    let files = [
+        ("server.key", identity.key.clone()),
+        ("server.crt", identity.certificate.clone()),
+        ("keys.toml", usual_keys().replace("sha256:", "hmac-sha256:")),
+        ("pepper", "0123456789abcdef".to_owned()),
+    ];
+    for (name, content) in &files {
+        std::fs::write(credentials.path().join(name), content).unwrap();
+    }
+    let keys = "[keys]\nfiles = \"credential:keys.toml\"\npepper_file = \"credential:pepper\"";
+    let setup = || {
+        Setup::before(&origin)
+            .config(keys)
+            .set("tls.private_key=credential:server.key")
+            .set("tls.certificate=credential:server.crt")
+    };
+    let path = credentials.path().display().to_string();
+    let sidecar = Sidecar::start(&setup().env("CREDENTIALS_DIRECTORY", &path));
+    // Nobody's digest is right under this pepper, but everything was read.
+    assert_eq!(sidecar.ready()["keys"], 4);
+    sidecar.get("/", &[&bearer(READ)]).refused(401, "invalid_credential");
+    let (code, text) = refuses(&setup(), |_| {});
+    assert_eq!(code, Some(1), "{text}");
+    for wanted in
+        ["`server.key`", "`keys.toml`", "`pepper`", "LoadCredential=pepper:", "keygate.toml:"]
+    {
+        assert!(text.contains(wanted), "`{wanted}` is not said in:\n{text}");
+    }
 }

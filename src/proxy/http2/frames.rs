@@ -1,7 +1,9 @@
 //! A stream whose input goes through a framer.
 
+use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::framer::Framer;
 use crate::clock;
 use crate::proxy::head_time::HeadTime;
+use crate::proxy::linger::Rest;
 
 /// HTTP/2 input on its way to the library.
 #[derive(Debug)]
@@ -24,6 +27,9 @@ pub(in crate::proxy) struct Framed<T> {
     ready: BytesMut,
     ended: bool,
     time: HeadTime,
+    /// Whether the end is an orderly one, so that what was said last is to arrive.
+    orderly: Rc<Cell<bool>>,
+    rest: Option<Rest>,
 }
 
 impl<T> Framed<T> {
@@ -31,7 +37,14 @@ impl<T> Framed<T> {
     pub(in crate::proxy) fn new(io: T, head: Duration) -> Self {
         let (held, ready) = (BytesMut::new(), BytesMut::new());
         let (framer, time) = (Framer::new(clock::mono()), HeadTime::new(head));
-        Self { io, framer, held, ready, ended: false, time }
+        let (orderly, rest) = (Rc::default(), None);
+        Self { io, framer, held, ready, ended: false, time, orderly, rest }
+    }
+
+    /// To be set before an orderly end. A client that has asked for more before it read that this
+    /// is the end would see the connection reset, and not that its last request may be sent again.
+    pub(in crate::proxy) fn orderly(&self) -> Rc<Cell<bool>> {
+        Rc::clone(&self.orderly)
     }
 }
 
@@ -101,7 +114,7 @@ impl<T: AsyncRead + Unpin> AsyncRead for Framed<T> {
     }
 }
 
-impl<T: AsyncWrite + Unpin> AsyncWrite for Framed<T> {
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<T> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -117,7 +130,15 @@ impl<T: AsyncWrite + Unpin> AsyncWrite for Framed<T> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(context)
+        let this = &mut *self;
+        if this.rest.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(context))?;
+        }
+        if this.orderly.get() {
+            let rest = this.rest.get_or_insert_with(Rest::new);
+            ready!(rest.poll(Pin::new(&mut this.io), context));
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_write_vectored(

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
@@ -23,6 +23,8 @@ pub(crate) struct Setup {
     pub(crate) variables: Vec<(String, String)>,
     /// Sockets that it is passed, with their names: at most two.
     pub(crate) passed: Vec<(String, OwnedFd)>,
+    /// Another program than the one that is tested: a copy of it.
+    pub(crate) program: Option<PathBuf>,
     whole: Option<String>,
 }
 

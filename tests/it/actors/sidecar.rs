@@ -17,6 +17,9 @@ use super::log::{Line, Transcript};
 use super::setup::Setup;
 use super::wire::Wire;
 
+/// The program that is tested.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_keygate");
+
 /// A running `keygate run`; it is killed with the test.
 pub(crate) struct Sidecar {
     child: Child,
@@ -216,10 +219,10 @@ fn command(directory: &TempDir, setup: &Setup) -> Command {
 
 /// The program, with the sockets that it is passed as a service manager would: from descriptor 3 on.
 fn program(setup: &Setup) -> Command {
-    const PROGRAM: &str = env!("CARGO_BIN_EXE_keygate");
     const PASS: &str = "export LISTEN_PID=$$; exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null";
+    let program = setup.program.clone().unwrap_or_else(|| PROGRAM.into());
     if setup.passed.is_empty() {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program);
         command.stdin(Stdio::null()).stdout(Stdio::null());
         return command;
     }
@@ -229,7 +232,7 @@ fn program(setup: &Setup) -> Command {
         None => Stdio::null(),
     };
     let mut command = Command::new("sh");
-    command.args(["-c", PASS, "sh", PROGRAM]).stdin(socket(0)).stdout(socket(1));
+    command.args(["-c", PASS, "sh"]).arg(program).stdin(socket(0)).stdout(socket(1));
     command.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
     command
 }
