@@ -205,7 +205,8 @@ fn comes_back(client: &mut Client, text: &str) {
 #[test]
 fn nobody_notices_that_another_process_serves() {
     let origin = Origin::tcp(websocket);
-    let mut line = Line::start(&Setup::before(&origin));
+    // On a slow machine, too, the WebSocket ends when it is told to.
+    let mut line = Line::start(&Setup::before(&origin).config("[drain]\ntimeout = \"10m\"\n"));
     let address = line.first.https;
     let config = line.first.read("keygate.toml");
     let load = Load::on(address);
@@ -213,12 +214,12 @@ fn nobody_notices_that_another_process_serves() {
     idle.get("/idle", &[&bearer(READ)]).ok();
     let mut tunnel = upgrade(address);
     for workers in [3, 1, 2] {
-        load.goes_on(20);
+        load.goes_on(10);
         line.first.replace("keygate.toml", format!("workers = {workers}\n{config}"));
         line.hand_over();
         comes_back(&mut tunnel, &format!("{workers} workers"));
     }
-    load.goes_on(20);
+    load.goes_on(10);
     // One that waited all the time is answered by the first, and told to come again.
     let answer = idle.get("/idle", &[&bearer(READ)]);
     answer.ok();

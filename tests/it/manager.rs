@@ -205,7 +205,7 @@ fn secrets_may_be_credentials_of_the_service() {
     let identity = TRUSTED.issue();
     let files = [
         ("server.key", identity.key.clone()),
-        ("server.crt", identity.certificate.clone()),
+        ("server.crt", identity.certificate),
         ("keys.toml", usual_keys().replace("sha256:", "hmac-sha256:")),
         ("pepper", "0123456789abcdef".to_owned()),
     ];
