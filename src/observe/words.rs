@@ -29,34 +29,30 @@ pub(super) fn timestamp(now: Timestamp) -> [u8; TIMESTAMP] {
     if let Some((_, [point, fraction @ .., end])) = text.split_first_chunk_mut::<19>() {
         (*point, *end) = (b'.', b'Z');
         let micros = now.subsec_microsecond();
-        digits(fraction, u64::try_from(micros).unwrap_or_default());
+        digits(fraction, u32::try_from(micros).unwrap_or_default());
     }
     text
 }
 
-/// A number, to the last place of a field, with zeros before it. Says what did not fit.
-fn digits(field: &mut [u8], mut number: u64) -> u64 {
+/// A number, to the last place of a field, with zeros before it.
+fn digits(field: &mut [u8], mut number: u32) {
     for place in field.iter_mut().rev() {
         // One decimal digit.
         *place = b'0' + (number % 10).to_le_bytes()[0];
         number /= 10;
     }
-    number
 }
 
 /// A number.
 pub(super) fn number(line: &mut Vec<u8>, number: u64) {
-    let mut field = [0; 20];
-    digits(&mut field, number);
-    let zeros = field.iter().take(19).take_while(|digit| **digit == b'0').count();
-    line.extend_from_slice(field.get(zeros..).unwrap_or_default());
+    line.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// A time in seconds, with microseconds.
 pub(super) fn seconds(line: &mut Vec<u8>, time: Duration) {
     number(line, time.as_secs());
     let mut field = [b'.'; 7];
-    digits(field.get_mut(1..).unwrap_or_default(), time.subsec_micros().into());
+    digits(field.get_mut(1..).unwrap_or_default(), time.subsec_micros());
     line.extend_from_slice(&field);
 }
 
