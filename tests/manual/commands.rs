@@ -27,7 +27,7 @@ const OTHERS: [&str; 17] = [
     "mv",
     "podman",
     "systemctl",
-    "systemd-analyze",
+    "systemd-sysusers",
     "tail",
 ];
 
