@@ -17,6 +17,8 @@ pub mod observe;
 pub mod live;
 
 pub mod admin;
+#[cfg(feature = "otlp")]
+pub mod export;
 pub mod proxy;
 
 pub mod serve;

@@ -46,6 +46,7 @@ const MODULES: &[(&str, &[&str])] = &[
     ("live", &["hyper"]),
     ("proxy", &["toml", "toml_edit", "std::fs", "File"]),
     ("admin", &["toml", "toml_edit", "rustls", "ApiKey", "KeyDigest", "MintedKey"]),
+    ("export", &["toml", "toml_edit", "std::fs", "ApiKey", "KeyDigest", "MintedKey"]),
     ("serve", &["clap"]),
     ("cli", &["hyper"]),
 ];

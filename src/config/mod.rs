@@ -8,6 +8,7 @@ mod body_rules;
 mod bounds;
 mod certificate;
 mod certificate_for;
+mod collector;
 mod credential;
 mod credentials;
 mod drain;
@@ -62,6 +63,7 @@ pub use access_log::AccessLog;
 pub use access_log::LogTo;
 pub use admin_address::AdminAddress;
 pub use bounds::Bounds;
+pub use collector::Collector;
 pub use drain::Drain;
 pub use keyfiles::key_files;
 pub use keyring::Keyring;
@@ -124,6 +126,8 @@ pub struct Config {
     pub access_log: AccessLog,
     /// Whose traces go on, and what of ours is sampled.
     pub tracing: Tracing,
+    /// To whom spans are sent, if they are.
+    pub collector: Option<Collector>,
 }
 
 impl Config {
@@ -138,6 +142,7 @@ impl Config {
             ("listen.admin", self.listen.admin != running.listen.admin),
             ("state.directory", self.state != running.state),
             ("access_log.queue", self.access_log.queue != running.access_log.queue),
+            ("tracing.endpoint", self.sends_spans_elsewhere(running)),
         ];
         differs.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
     }
@@ -151,6 +156,15 @@ impl Config {
             problems.push((**trouble).clone());
         }
         problems
+    }
+}
+
+impl Config {
+    fn sends_spans_elsewhere(&self, running: &Self) -> bool {
+        match (&self.collector, &running.collector) {
+            (Some(new), Some(old)) => new.differs(old),
+            (new, old) => new.is_some() != old.is_some(),
+        }
     }
 }
 
@@ -234,7 +248,7 @@ fn read(
     let metrics = metrics::read(&mut root);
     let state = state::read(&mut root);
     let access_log = access_log::read(&mut root);
-    let tracing = tracing::read(&mut root);
+    let (tracing, collector) = tracing::read(&mut root, files);
     let tokens = tokens::read(&mut root, files, &credentials, routes.as_ref());
     if let Some(span) = routes.as_ref().and_then(|routes| routes.account_from.as_ref()) {
         warn_of_oracle(&mut root, span, &answers);
@@ -259,6 +273,7 @@ fn read(
         state: state.clone(),
         access_log,
         tracing,
+        collector,
     });
     Parts { config, keys, state }
 }

@@ -1,5 +1,8 @@
 //! `[tracing]`: whose traces go on, and what of those that begin here is sampled.
 
+use super::collector;
+use super::collector::Collector;
+use super::files::Files;
 use super::reading::choice;
 use super::reading::share;
 use crate::source::Section;
@@ -46,9 +49,9 @@ impl Tracing {
     }
 }
 
-pub(super) fn read(root: &mut Section<'_, '_>) -> Tracing {
+pub(super) fn read(root: &mut Section<'_, '_>, files: &mut Files) -> (Tracing, Option<Collector>) {
     let mut tracing = Tracing::default();
-    let Some(table) = root.table("tracing") else { return tracing };
+    let Some(table) = root.table("tracing") else { return (tracing, None) };
     let mut section = root.enter("[tracing]", table);
     if let Some(at) = section.bool("traceparent") {
         tracing.traceparent = at.value;
@@ -59,8 +62,14 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Tracing {
         ("nobody", TraceTrust::Nobody),
     ];
     tracing.trust = choice(&mut section, "trust", &choices).unwrap_or(tracing.trust);
-    match share(&mut section, "sampled") {
-        Some(sampled) => tracing.sampling(sampled),
-        None => tracing,
+    if let Some(sampled) = share(&mut section, "sampled") {
+        tracing = tracing.sampling(sampled);
     }
+    let endpoint = section.peek("endpoint").map(|(key, _)| key);
+    let collector = collector::read(&mut section, files);
+    if let Some(endpoint) = endpoint.filter(|_| collector.is_some() && !tracing.traceparent) {
+        let help = "remove `traceparent = false`, or `endpoint`";
+        section.warn(&endpoint, "no spans are sent: no request stands in a trace", help);
+    }
+    (tracing, collector)
 }

@@ -172,7 +172,7 @@ fn parse_url(at: &At<impl AsRef<str>>) -> Result<Url, Wrong> {
     }
 }
 
-fn host_and_port(authority: &str, default: u16) -> Option<(String, u16)> {
+pub(super) fn host_and_port(authority: &str, default: u16) -> Option<(String, u16)> {
     let (host, port) = match authority.rsplit_once(':') {
         Some((host, port)) if !port.ends_with(']') => (host, port.parse().ok()?),
         _ => (authority, default),

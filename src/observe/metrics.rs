@@ -7,6 +7,8 @@ use std::cell::RefCell;
 use std::io;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
+#[cfg(feature = "otlp")]
+use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +29,8 @@ use super::label::{
     UpstreamUse,
 };
 use super::record::{Record, labels, slot};
+#[cfg(feature = "otlp")]
+use super::spans::{Span, SpanCounts, Spans};
 use crate::config::AccessLog;
 
 /// What the process as a whole has to tell; written rarely, by any thread.
@@ -117,6 +121,9 @@ impl ProcessCells {
 pub(super) struct Shared {
     pub(super) process: ProcessCells,
     pub(super) keys: KeySeries,
+    /// Set once, where spans are sent.
+    #[cfg(feature = "otlp")]
+    pub(super) spans: std::sync::OnceLock<Spans>,
     workers: Mutex<Vec<Arc<WorkerCells>>>,
     labels: Mutex<Labels>,
 }
@@ -145,6 +152,8 @@ impl Metrics {
         let shared = Shared {
             process: ProcessCells::new(clock::now()),
             keys: KeySeries::default(),
+            #[cfg(feature = "otlp")]
+            spans: std::sync::OnceLock::new(),
             workers: Mutex::default(),
             labels: Mutex::new(Labels::new()),
         };
@@ -229,6 +238,17 @@ impl Metrics {
     /// What is taken of what requests share. To be said before it is shown.
     pub fn set_occupancy(&self, occupancy: Occupancy) {
         *self.shared.process.occupancy() = occupancy;
+    }
+
+    /// From here on spans are made: where they come out, and where what becomes of them is counted.
+    #[cfg(feature = "otlp")]
+    #[must_use]
+    pub fn spans(&self) -> (Receiver<Span>, Arc<SpanCounts>) {
+        let (spans, receiver) = Spans::new();
+        let counts = Arc::clone(&spans.counts);
+        // Whoever asks twice gets a queue into which nobody puts anything.
+        let _ = self.shared.spans.set(spans);
+        (receiver, counts)
     }
 
     /// A bug was met, and a connection ended by it.
@@ -379,6 +399,12 @@ impl WorkerMetrics {
             return act(cells);
         }
         act(&self.meet(id))
+    }
+
+    /// Where spans are left, if they are sent.
+    #[cfg(feature = "otlp")]
+    pub(super) fn spans(&self) -> Option<&Spans> {
+        self.0.shared.spans.get()
     }
 
     fn cells_of(&self, id: RouteId) -> Arc<RouteCells> {

@@ -21,6 +21,8 @@ mod record;
 mod ring;
 mod scribe;
 mod sink;
+#[cfg(feature = "otlp")]
+mod spans;
 mod status;
 mod trace;
 mod words;
@@ -32,6 +34,8 @@ pub use label::{Handshake, ListenerKind, RouteId, TurnedAway, UpstreamError, Ups
 pub use label::{KeyCounts, Lanes, Limiter, Occupancy, TableCounts};
 pub use metrics::{Metrics, WorkerMetrics};
 pub use record::{About, Fate, Outcome, RecordGuard};
+#[cfg(feature = "otlp")]
+pub use spans::{Span, SpanCounts};
 pub use status::Status;
 pub use trace::Trace;
 pub use trace::hexadecimal;

@@ -19,6 +19,8 @@ use super::key_series::KeyCells;
 use super::label::RouteId;
 use super::line;
 use super::metrics::WorkerMetrics;
+#[cfg(feature = "otlp")]
+use super::spans::Span;
 use super::trace::Trace;
 
 /// What became of a request.
@@ -188,6 +190,9 @@ pub(super) struct Record {
     pub(super) upstream: Option<Duration>,
     /// Where it stands in a trace.
     pub(super) trace: Option<Trace>,
+    /// What its span says.
+    #[cfg(feature = "otlp")]
+    pub(super) told: Option<Box<Detail>>,
     pub(super) detail: Option<Box<Detail>>,
     /// Where the requests of its key are counted, if they are.
     pub(super) key: Option<Arc<KeyCells>>,
@@ -227,6 +232,8 @@ impl RecordGuard {
             sent: 0,
             upstream: None,
             trace: None,
+            #[cfg(feature = "otlp")]
+            told: None,
             detail: None,
             key: None,
             line: Vec::new(),
@@ -239,6 +246,8 @@ impl RecordGuard {
         self.record.fate = Some(fate);
         self.record.route = route;
         self.record.key = about.key.zip(about.account).and_then(|(k, a)| self.worker.key(k, a));
+        #[cfg(feature = "otlp")]
+        self.keep_for_span(about);
         self.note(about);
     }
 
@@ -310,10 +319,31 @@ impl Drop for RecordGuard {
     fn drop(&mut self) {
         let elapsed = clock::mono().saturating_duration_since(self.record.started);
         self.worker.finish(&self.record, elapsed);
+        #[cfg(feature = "otlp")]
+        self.leave_span(elapsed);
         if self.worker.lane().is_on() {
             self.tell(elapsed);
         } else {
             access::write(&self.record, elapsed, |id| self.worker.label(id));
+        }
+    }
+}
+
+/// Spans are made only of requests that are sampled, and only where they are sent.
+#[cfg(feature = "otlp")]
+impl RecordGuard {
+    fn keep_for_span(&mut self, about: &About<'_>) {
+        let sampled = self.record.trace.is_some_and(|trace| trace.sampled);
+        if sampled && self.worker.spans().is_some() {
+            self.record.told = Some(Box::new(Detail::new(about)));
+        }
+    }
+
+    fn leave_span(&self, elapsed: Duration) {
+        let trace = self.record.trace.filter(|trace| trace.sampled);
+        if let (Some(spans), Some(trace)) = (self.worker.spans(), trace) {
+            let route = self.worker.label(self.record.route);
+            spans.leave(Span::of(&self.record, trace, elapsed, route));
         }
     }
 }

@@ -34,6 +34,8 @@ use self::supervise::Supervisor;
 use self::watchdog::Watchdog;
 use crate::admin;
 use crate::clock;
+#[cfg(feature = "otlp")]
+use crate::export::Exporter;
 use crate::live;
 use crate::live::Files;
 use crate::live::Live;
@@ -142,6 +144,8 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         let (phase, told) = watch::channel(Phase::Serving);
         let watchdog = Watchdog::over(&bound);
         let workers = start(&live, bound, &told)?;
+        #[cfg(feature = "otlp")]
+        let exporter = Exporter::start(config.collector.as_ref(), live.metrics())?;
         let hints = live::watch(Arc::clone(&live), reloader)?;
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let addresses = Addresses::of(&spots, door.as_ref());
@@ -182,6 +186,10 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         }
         live.usage().end();
         hints.send(Trigger::Stop);
+        #[cfg(feature = "otlp")]
+        if let Some(exporter) = exporter {
+            exporter.end();
+        }
         if over == End::Broken { Err(ServeError::Worker) } else { Ok(()) }
     });
     // Workers that did not end in time end with the process.

@@ -71,7 +71,9 @@ fn everything_that_the_example_shows_can_be_written() {
     for line in shipped("config.example.toml").lines() {
         let shown = line
             .strip_prefix("#   ")
-            .filter(|rest| rest.starts_with(['[']) || rest.contains(" = "));
+            .filter(|rest| rest.starts_with(['[']) || rest.contains(" = "))
+            // Not every build can send spans.
+            .filter(|rest| cfg!(feature = "otlp") || !rest.starts_with("endpoint = "));
         text.push_str(shown.unwrap_or(line));
         text.push('\n');
     }

@@ -32,8 +32,28 @@ pub(super) fn write(shared: &Shared, out: &mut Out<'_>) -> fmt::Result {
         "Writings into the state directory that failed",
         shared.process.state_write_errors.load(Relaxed),
     )?;
+    #[cfg(feature = "otlp")]
+    spans(shared, out)?;
     out.info("keygate_build", "What is running", ("version", env!("CARGO_PKG_VERSION")))?;
     process(shared, out)
+}
+
+/// Only where spans are sent.
+#[cfg(feature = "otlp")]
+fn spans(shared: &Shared, out: &mut Out<'_>) -> fmt::Result {
+    let Some(spans) = shared.spans.get() else { return Ok(()) };
+    let counts = &spans.counts;
+    out.counter(
+        "keygate_spans_exported",
+        "Spans that the collector has taken",
+        counts.exported.load(Relaxed),
+    )?;
+    let dropped = [("queue", &counts.crowded), ("collector", &counts.refused)];
+    out.counters(
+        "keygate_spans_dropped",
+        "Spans that were lost: because too many waited, or because the collector took none",
+        dropped.map(|(reason, count)| ([("reason", reason.to_owned())], count.load(Relaxed))),
+    )
 }
 
 fn occupancy(shared: &Shared, out: &mut Out<'_>) -> fmt::Result {
