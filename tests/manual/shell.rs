@@ -11,7 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 /// For what has to happen; it takes as long only when it does not happen.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Ends what a command printed; nothing prints it.
 const END: &str = "-- 9f3a the command has ended";
