@@ -7,6 +7,7 @@ kubelet writes them. `KEYGATE_STATIC` names the statically linked binary.
 import hashlib
 import json
 import os
+import re
 import secrets
 import shutil
 import socketserver
@@ -17,7 +18,7 @@ import unittest
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
-from containers import CONFINED, MEMORY, build, eventually, peak_memory, podman, run, stripped
+from containers import CONFINED, MEMORY, ROOT, build, eventually, peak_memory, podman, run, stripped
 from manifest import config_text, documents, publish
 
 READ_KEY = "read." + secrets.token_hex(24)
@@ -188,6 +189,18 @@ class Image(unittest.TestCase):
         with self.binary.open("ab") as file:
             file.write(b"x")
         self.assertNotEqual(build(self.binary, again), self.id)
+
+    def test_1_the_readme_states_the_size(self):
+        stated = re.search(r"an image of (\d+) MB", (ROOT / "README.md").read_text())
+        self.assertIsNotNone(stated)
+        released = self.released()
+        if released.exists():
+            self.assertAlmostEqual(int(stated[1]), released.stat().st_size / 1e6, delta=1)
+
+    @staticmethod
+    def released():
+        host = re.search(r"^host: (.*)$", run("rustc", "-vV").stdout, re.MULTILINE)[1]
+        return ROOT / "target" / host / "release" / "keygate"
 
     @classmethod
     def files(cls):
