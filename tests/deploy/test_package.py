@@ -89,6 +89,7 @@ class Package(unittest.TestCase):
             "usr/share/zsh/vendor-completions/_keygate",
             "usr/share/fish/vendor_completions.d/keygate.fish",
             "usr/share/doc/keygate/copyright", "usr/share/doc/keygate/config.example.toml",
+            "usr/share/doc/keygate/MANUAL.md",
         ):
             self.assertTrue((self.files / path).is_file(), path)
         # What holds keys is made on the system and never belongs to the package.
