@@ -205,8 +205,9 @@ fn comes_back(client: &mut Client, text: &str) {
 #[test]
 fn nobody_notices_that_another_process_serves() {
     let origin = Origin::tcp(websocket);
-    // On a slow machine, too, the WebSocket ends when it is told to.
-    let mut line = Line::start(&Setup::before(&origin).config("[drain]\ntimeout = \"10m\"\n"));
+    // On a slow machine, too, what is to stay stays.
+    let times = "[drain]\ntimeout = \"10m\"\n[limits]\nidle = \"10m\"\n";
+    let mut line = Line::start(&Setup::before(&origin).config(times));
     let address = line.first.https;
     let config = line.first.read("keygate.toml");
     let load = Load::on(address);
@@ -214,12 +215,12 @@ fn nobody_notices_that_another_process_serves() {
     idle.get("/idle", &[&bearer(READ)]).ok();
     let mut tunnel = upgrade(address);
     for workers in [3, 1, 2] {
-        load.goes_on(10);
+        load.goes_on(5);
         line.first.replace("keygate.toml", format!("workers = {workers}\n{config}"));
         line.hand_over();
         comes_back(&mut tunnel, &format!("{workers} workers"));
     }
-    load.goes_on(10);
+    load.goes_on(5);
     // One that waited all the time is answered by the first, and told to come again.
     let answer = idle.get("/idle", &[&bearer(READ)]);
     answer.ok();

@@ -29,7 +29,7 @@ pub(in crate::proxy) struct Framed<T> {
     time: HeadTime,
     /// Whether the end is an orderly one, so that what was said last is to arrive.
     orderly: Rc<Cell<bool>>,
-    rest: Option<Rest>,
+    rest: Option<Box<Rest>>,
 }
 
 impl<T> Framed<T> {
@@ -135,7 +135,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<T> {
             ready!(Pin::new(&mut this.io).poll_shutdown(context))?;
         }
         if this.orderly.get() {
-            let rest = this.rest.get_or_insert_with(Rest::new);
+            let rest = this.rest.get_or_insert_with(|| Box::new(Rest::new()));
             ready!(rest.poll(Pin::new(&mut this.io), context));
         }
         Poll::Ready(Ok(()))
