@@ -3,9 +3,9 @@
 //! [`Metrics`] is shared by the whole process; each worker thread takes a [`WorkerMetrics`] of its
 //! own and counts in it without a lock, an allocation or a line of memory that another core wants.
 
-use std::cell::RefCell;
+mod worker;
+
 use std::io;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 #[cfg(feature = "otlp")]
 use std::sync::mpsc::Receiver;
@@ -15,23 +15,19 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use crate::clock;
-use crate::keys::AccountId;
 use crate::keys::KeyId;
 
-use super::cells::{RouteCells, WorkerCells};
+use super::cells::WorkerCells;
 use super::expose::{self, Exposition};
-use super::guards::{ConnectionGuard, QueueGuard, UpstreamGuard};
 use super::histogram::{Histogram, HistogramSum, WAITS};
 use super::journal::{Journal, Lane};
-use super::key_series::{KeyCells, KeySeries, KnownKeys};
-use super::label::{
-    Handshake, Labels, ListenerKind, Occupancy, RouteId, TableCounts, TurnedAway, UpstreamError,
-    UpstreamUse,
-};
-use super::record::{Record, labels, slot};
+use super::key_series::KeySeries;
+use super::label::{Labels, Occupancy, RouteId, TableCounts};
 #[cfg(feature = "otlp")]
 use super::spans::{Span, SpanCounts, Spans};
 use crate::config::AccessLog;
+
+pub use self::worker::WorkerMetrics;
 
 /// What the process as a whole has to tell; written rarely, by any thread.
 #[derive(Debug)]
@@ -163,12 +159,7 @@ impl Metrics {
     /// Cells for the calling thread. To be taken once a thread, on that thread.
     #[must_use]
     pub fn worker(&self) -> WorkerMetrics {
-        let cells = Arc::new(WorkerCells::new());
-        self.shared.workers().push(Arc::clone(&cells));
-        let shared = Arc::clone(&self.shared);
-        let (routes, keys) = (RefCell::default(), KnownKeys::default());
-        let lane = Lane::new(Arc::clone(&self.journal));
-        WorkerMetrics(Rc::new(Worker { cells, shared, routes, keys, lane }))
+        WorkerMetrics::new(Arc::clone(&self.shared), Lane::new(Arc::clone(&self.journal)))
     }
 
     /// Where requests are told of from now on. A file that cannot be opened leaves the one before.
@@ -268,290 +259,5 @@ impl Metrics {
     }
 }
 
-#[derive(Debug)]
-struct Worker {
-    cells: Arc<WorkerCells>,
-    shared: Arc<Shared>,
-    /// By the route's id, filled when this worker meets the route for the first time.
-    routes: RefCell<Vec<Option<Arc<RouteCells>>>>,
-    keys: KnownKeys,
-    lane: Lane,
-}
-
-/// One thread's share of the metrics. Cheap to clone; cannot leave its thread, which is what makes
-/// counting without locked instructions right.
-#[derive(Clone, Debug)]
-pub struct WorkerMetrics(Rc<Worker>);
-
-impl WorkerMetrics {
-    /// Something went wrong between us and the upstream.
-    pub fn upstream_error(&self, kind: UpstreamError) {
-        if let Some(cell) = self.0.cells.upstream_errors.get(kind as usize) {
-            cell.add(1);
-        }
-    }
-
-    /// A connection was closed as soon as it had come.
-    pub fn turned_away(&self, reason: TurnedAway) {
-        if let Some(cell) = self.0.cells.turned_away.get(reason as usize) {
-            cell.add(1);
-        }
-    }
-
-    /// A connection was accepted; it counts as open until the guard is dropped.
-    #[must_use]
-    pub fn connection(&self, listener: ListenerKind) -> ConnectionGuard {
-        if let Some(cell) = self.0.cells.accepted.get(listener as usize) {
-            cell.add(1);
-        }
-        ConnectionGuard::new(self, listener)
-    }
-
-    /// The system gave no connection although one waited.
-    pub fn accept_error(&self, listener: ListenerKind) {
-        if let Some(cell) = self.0.cells.accept_errors.get(listener as usize) {
-            cell.add(1);
-        }
-    }
-
-    /// A TLS handshake with a client has ended.
-    pub fn handshake(&self, result: Handshake) {
-        if let Some(cell) = self.0.cells.handshakes.get(result as usize) {
-            cell.add(1);
-        }
-    }
-
-    /// A failed attempt was one too many of its address.
-    pub fn attempt_limited(&self) {
-        self.0.cells.attempts_limited.add(1);
-    }
-
-    /// A request has to wait on its route; it waits until the guard is dropped.
-    #[must_use]
-    pub fn queued(&self, route: RouteId) -> QueueGuard {
-        QueueGuard::new(self.cells_of(route), clock::mono())
-    }
-
-    /// A connection to the upstream was opened; it counts as open until the guard is dropped.
-    #[must_use]
-    pub fn upstream_opened(&self) -> UpstreamGuard {
-        self.0.cells.upstream_opened.add(1);
-        UpstreamGuard::new(self)
-    }
-
-    /// A request goes to the upstream on such a connection.
-    pub fn upstream_used(&self, how: UpstreamUse) {
-        if let Some(cell) = self.0.cells.upstream_uses.get(how as usize) {
-            cell.add(1);
-        }
-    }
-
-    /// So many connections to the upstream wait for a request.
-    pub fn upstream_idle(&self, count: usize) {
-        self.0.cells.upstream_idle.set(count as u64);
-    }
-
-    pub(super) fn cells(&self) -> &WorkerCells {
-        &self.0.cells
-    }
-
-    /// Where the requests of a key are counted, if they are.
-    pub(super) fn key(&self, key: &KeyId, account: &AccountId) -> Option<Arc<KeyCells>> {
-        self.0.keys.cells(&self.0.shared.keys, key, account)
-    }
-
-    pub(super) fn begin(&self) {
-        self.0.cells.in_flight.add(1);
-    }
-
-    pub(super) fn finish(&self, record: &Record, elapsed: Duration) {
-        let cells = &self.0.cells;
-        cells.in_flight.subtract(1);
-        cells.durations.observe(elapsed);
-        if let Some(overhead) = record.overhead() {
-            cells.overheads.observe(overhead);
-        }
-        self.on_route(record.route, |route| {
-            if let Some(cell) = route.fates.get(slot(record.fate)) {
-                cell.add(1);
-            }
-        });
-        if let Some(key) = &record.key {
-            key.count(labels(record.fate).0);
-        }
-    }
-
-    pub(super) fn label(&self, id: RouteId) -> Arc<str> {
-        self.on_route(id, |route| Arc::clone(&route.label))
-    }
-
-    pub(super) fn with_label(&self, id: RouteId, act: impl FnOnce(&str)) {
-        self.on_route(id, |route| act(&route.label));
-    }
-
-    /// Its way to the access log.
-    pub(super) fn lane(&self) -> &Lane {
-        &self.0.lane
-    }
-
-    fn on_route<T>(&self, id: RouteId, act: impl FnOnce(&RouteCells) -> T) -> T {
-        if let Some(Some(cells)) = self.0.routes.borrow().get(id.position()) {
-            return act(cells);
-        }
-        act(&self.meet(id))
-    }
-
-    /// Where spans are left, if they are sent.
-    #[cfg(feature = "otlp")]
-    pub(super) fn spans(&self) -> Option<&Spans> {
-        self.0.shared.spans.get()
-    }
-
-    fn cells_of(&self, id: RouteId) -> Arc<RouteCells> {
-        let known = self.0.routes.borrow().get(id.position()).cloned().flatten();
-        known.unwrap_or_else(|| self.meet(id))
-    }
-
-    /// The first request of this worker on a route: the one time that it takes a lock.
-    #[cold]
-    fn meet(&self, id: RouteId) -> Arc<RouteCells> {
-        let at = id.position();
-        let cells = Arc::new(RouteCells::new(self.0.shared.labels().label(id)));
-        self.0.cells.routes().push((id, Arc::clone(&cells)));
-        let mut routes = self.0.routes.borrow_mut();
-        if routes.len() <= at {
-            routes.resize(at + 1, None);
-        }
-        if let Some(entry) = routes.get_mut(at) {
-            *entry = Some(Arc::clone(&cells));
-        }
-        cells
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use std::thread;
-
-    use super::super::label::{KeyCounts, MOST_ROUTES};
-    use super::*;
-    use crate::clock;
-    use crate::gate::Denial;
-    use crate::observe::Fate;
-    use crate::observe::RecordGuard;
-    use crate::observe::record::tests::anonymous;
-
-    #[test]
-    fn workers_are_added_up() {
-        let metrics = Metrics::new();
-        let route = metrics.route("/a");
-        thread::scope(|scope| {
-            for _ in 0..4 {
-                scope.spawn(|| {
-                    let worker = metrics.worker();
-                    worker.upstream_error(UpstreamError::Garbage);
-                    for _ in 0..1000 {
-                        let mut guard = RecordGuard::new(&worker, clock::mono());
-                        guard.settle(Fate::Forwarded, route, &anonymous());
-                        guard.answered(200, clock::mono());
-                    }
-                });
-            }
-        });
-        let text = metrics.render(Exposition::Prometheus);
-        for line in [
-            r#"keygate_requests_total{route="/a",outcome="forwarded",reason=""} 4000"#,
-            "keygate_request_duration_seconds_count 4000",
-            "keygate_overhead_seconds_bucket{le=\"+Inf\"} 4000",
-            "keygate_upstream_errors_total{kind=\"garbage\"} 4",
-            "keygate_in_flight_requests 0",
-        ] {
-            assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
-        }
-    }
-
-    #[test]
-    fn the_documented_names_are_there_before_anything_happened() {
-        let metrics = Metrics::new();
-        metrics.reloaded(true, Duration::from_millis(3), clock::now());
-        let keys = KeyCounts {
-            active: 2,
-            revoked: 1,
-            expiring: [1, 2],
-            older: [2, 1, 0],
-            ..KeyCounts::default()
-        };
-        let digest = "abc".into();
-        metrics.set_table(TableCounts { generation: 7, digest, accounts: 1, keys });
-        let named = [("a.example".into(), Timestamp::from_second(5).unwrap())];
-        metrics.set_certificate_expiries(Timestamp::UNIX_EPOCH, &named);
-        metrics.route("/a");
-        let text = metrics.render(Exposition::Prometheus);
-        for line in [
-            "# TYPE keygate_requests_total counter",
-            "# TYPE keygate_request_duration_seconds histogram",
-            "# TYPE keygate_overhead_seconds histogram",
-            "keygate_in_flight_requests 0",
-            "keygate_upstream_errors_total{kind=\"connect\"} 0",
-            "keygate_keys{state=\"active\"} 2",
-            "keygate_keys{state=\"revoked\"} 1",
-            "keygate_keys_due 0",
-            "keygate_keys_expiring{within=\"7d\"} 1",
-            "keygate_keys_expiring{within=\"30d\"} 2",
-            "keygate_keys_older_than{days=\"180\"} 1",
-            "keygate_accounts 1",
-            "keygate_table_info{digest=\"abc\"} 1",
-            "keygate_reload_duration_seconds_count 1",
-            "keygate_ready 0",
-            "# TYPE process_cpu_seconds_total counter",
-            "keygate_reloads_total{result=\"success\"} 1",
-            "keygate_reloads_total{result=\"failure\"} 0",
-            "keygate_last_reload_successful 1",
-            "keygate_table_generation 7",
-            "keygate_certificate_expiry_timestamp_seconds 0",
-            "keygate_certificate_expiry_timestamp_seconds{name=\"a.example\"} 5",
-            "keygate_connections{listener=\"https\"} 0",
-            "keygate_connections_refused_total{reason=\"connections_per_address\"} 0",
-            "keygate_panics_total 0",
-            "keygate_state_write_errors_total 0",
-        ] {
-            assert!(text.lines().any(|found| found == line), "no `{line}` in\n{text}");
-        }
-        assert!(text.contains("keygate_log_lines_dropped_total "));
-        assert!(!text.contains("# EOF"));
-        assert!(metrics.render(Exposition::OpenMetrics).ends_with("# EOF\n"));
-    }
-
-    #[test]
-    fn a_label_keeps_its_id_and_the_number_of_labels_is_bounded() {
-        let metrics = Metrics::new();
-        let first = metrics.route("/a");
-        assert_eq!(metrics.route("/a"), first);
-        for number in 0..MOST_ROUTES {
-            metrics.route(&format!("/{number}"));
-        }
-        assert_eq!(metrics.route("/one/more"), metrics.route("/and/another"));
-        assert_eq!(metrics.route("/a"), first);
-    }
-
-    #[test]
-    fn a_label_cannot_break_the_text() {
-        let metrics = Metrics::new();
-        let route = metrics.route("/\"}\n\\");
-        let mut guard = RecordGuard::new(&metrics.worker(), clock::mono());
-        guard.settle(Fate::Refused(Denial::NoRoute), route, &anonymous());
-        drop(guard);
-        let text = metrics.render(Exposition::Prometheus);
-        assert!(text.contains(r#"{route="/\"}\n\\",outcome="refused",reason="no_route"} 1"#));
-    }
-
-    #[test]
-    fn a_connection_counts_while_its_guard_lives() {
-        let metrics = Metrics::new();
-        let guard = metrics.worker().connection(ListenerKind::Https);
-        let line = "keygate_connections{listener=\"https\"} 1\n";
-        assert!(metrics.render(Exposition::Prometheus).contains(line));
-        drop(guard);
-        assert!(!metrics.render(Exposition::Prometheus).contains(line));
-    }
-}
+mod tests;
