@@ -7,6 +7,7 @@ use anstyle::AnsiColor;
 use serde_json::Value;
 use serde_json::json;
 
+use super::audit;
 use super::print;
 use super::ring::Place;
 use super::ring::Ring;
@@ -97,7 +98,7 @@ fn create(args: CreateArgs) -> Result<ExitCode, Problems> {
         origin: Origin::default(),
     };
     edit.append_account(&account)?;
-    edit.save()?;
+    audit::save(&ring, edit)?;
     Ok(print::answer(&format!("account {} is in {}\n", account.id, path.display())))
 }
 
@@ -139,7 +140,7 @@ fn switch(args: &OneArgs, disabled: bool) -> Result<ExitCode, Problems> {
     }
     let mut edit = Edit::open(&file.path)?;
     edit.disable(&args.id, disabled)?;
-    edit.save()?;
+    audit::save(&ring, edit)?;
     Ok(print::answer(&format!("account {} is {word}, in {}\n", args.id, file.path.display())))
 }
 

@@ -5,6 +5,7 @@
 //! to stderr. No command takes a secret as an argument.
 
 mod accounts;
+mod audit;
 mod check;
 mod explain;
 mod health;

@@ -18,6 +18,7 @@ use crate::keys::KeyRecord;
 use crate::keys::KeyStore;
 use crate::keys::Loaded;
 use crate::keys::file;
+use crate::observe::AuditLog;
 use crate::source::Problem;
 use crate::source::Problems;
 use crate::source::Source;
@@ -48,6 +49,8 @@ pub(crate) struct Ring {
     pub(crate) files: Vec<ReadFile>,
     /// Where uses are recorded, if they are.
     pub(crate) state: Option<PathBuf>,
+    /// Where changes are told of, if they are.
+    pub(crate) audit: Option<AuditLog>,
     /// What is wrong in them.
     pub(crate) problems: Problems,
     revoked: Revoked,
@@ -203,7 +206,7 @@ impl Ring {
     }
 
     fn read(place: &Place, what: What) -> Result<Self, Problems> {
-        let Settings { keys, basic_names_account, state } = settings(place)?;
+        let Settings { keys, basic_names_account, state, audit } = settings(place)?;
         let mut problems = Problems::default();
         let Some(digester) = config::digester(&keys, &mut problems) else { return Err(problems) };
         let mut problems = Problems::default();
@@ -235,7 +238,7 @@ impl Ring {
             Some(_) => config::load_revocations(&keys),
             None => Revoked::default(),
         };
-        Ok(Self { keys, digester, basic_names_account, files, state, problems, revoked })
+        Ok(Self { keys, digester, basic_names_account, files, state, audit, problems, revoked })
     }
 
     fn sound(mut self) -> Result<Self, Problems> {
@@ -248,6 +251,7 @@ struct Settings {
     keys: Keys,
     basic_names_account: bool,
     state: Option<PathBuf>,
+    audit: Option<AuditLog>,
 }
 
 /// From the configuration or, without one, as they are by default.
@@ -255,7 +259,8 @@ fn settings(place: &Place) -> Result<Settings, Problems> {
     let path = place.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
     if let (None, Some(files), false) = (&place.config, &place.keys, path.exists()) {
         let keys = Keys::defaults(vec![files.clone()]);
-        let settings = |keys| Settings { keys, basic_names_account: false, state: None };
+        let settings =
+            |keys| Settings { keys, basic_names_account: false, state: None, audit: None };
         return keys.map(settings).ok_or_else(Problems::default);
     }
     let loaded = config::load(&path, &[], clock::now());
@@ -269,7 +274,8 @@ fn settings(place: &Place) -> Result<Settings, Problems> {
             if let Some(files) = &place.keys {
                 keys.files = vec![files.clone()];
             }
-            Ok(Settings { keys, basic_names_account, state: loaded.state })
+            let audit = loaded.audit_log.map(AuditLog::new);
+            Ok(Settings { keys, basic_names_account, state: loaded.state, audit })
         }
         Some(_) => Err(about_keys),
         None => Err(loaded.problems),
@@ -288,6 +294,8 @@ fn is_about_keys(problem: &Problem) -> bool {
     let end = end.map_or(source.text.len(), |line| span.start + line);
     let before = source.text.get(..end).unwrap_or_default();
     let header = before.lines().rev().map(str::trim).find(|line| line.starts_with('['));
-    header.is_some_and(|header| header.starts_with("[keys]"))
+    // An edit that would go untold is none.
+    let ours = ["[keys]", "[audit_log]"];
+    header.is_some_and(|header| ours.iter().any(|ours| header.starts_with(ours)))
         || before.lines().next_back().is_some_and(|line| line.trim_start().starts_with("keys"))
 }

@@ -4,6 +4,7 @@
 
 mod access_log;
 mod admin_address;
+mod audit_log;
 mod body_rules;
 mod bounds;
 mod certificate;
@@ -62,6 +63,7 @@ use crate::source::Span;
 pub use access_log::AccessLog;
 pub use access_log::LogTo;
 pub use admin_address::AdminAddress;
+pub use audit_log::AuditConfig;
 pub use bounds::Bounds;
 pub use collector::Collector;
 pub use drain::Drain;
@@ -128,6 +130,8 @@ pub struct Config {
     pub tracing: Tracing,
     /// To whom spans are sent, if they are.
     pub collector: Option<Collector>,
+    /// Where changes of keys are told of.
+    pub audit_log: AuditConfig,
 }
 
 impl Config {
@@ -141,6 +145,7 @@ impl Config {
             ("listen.http", self.listen.http != running.listen.http),
             ("listen.admin", self.listen.admin != running.listen.admin),
             ("state.directory", self.state != running.state),
+            ("audit_log.file", self.audit_log.file != running.audit_log.file),
             ("access_log.queue", self.access_log.queue != running.access_log.queue),
             ("tracing.endpoint", self.sends_spans_elsewhere(running)),
         ];
@@ -152,7 +157,7 @@ impl Config {
     #[must_use]
     pub fn troubles(&self) -> Problems {
         let mut problems = Problems::default();
-        for trouble in [&self.access_log.trouble].into_iter().flatten() {
+        for trouble in [&self.access_log.trouble, &self.audit_log.trouble].into_iter().flatten() {
             problems.push((**trouble).clone());
         }
         problems
@@ -178,6 +183,8 @@ pub struct Loaded {
     pub keys: Option<Keys>,
     /// `[state]`, likewise.
     pub state: Option<PathBuf>,
+    /// The file of `[audit_log]`, likewise.
+    pub audit_log: Option<PathBuf>,
     /// Every problem, warnings among them.
     pub problems: Problems,
     /// Every file that was named, itself included: a change of any of them can change the outcome.
@@ -195,7 +202,7 @@ pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
     let mut problems = Problems::default();
     files.name(path);
     let mut text = None;
-    let Parts { config, keys, state } = match Source::read(path) {
+    let Parts { config, keys, state, audit_log } = match Source::read(path) {
         Ok(source) if source.text.trim().is_empty() && overrides.is_empty() => {
             let message = format!("`{}` is empty", source.name);
             problems.push(Problem::new(message).help("`keygate init` writes one to start from"));
@@ -211,7 +218,8 @@ pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
         }
     };
     let config = config.filter(|_| !problems.fatal());
-    Loaded { config, keys, state, problems, files: files.into_named(), source: text }
+    let files = files.into_named();
+    Loaded { config, keys, state, audit_log, problems, files, source: text }
 }
 
 /// What was read of a text.
@@ -220,6 +228,7 @@ struct Parts {
     config: Option<Config>,
     keys: Option<Keys>,
     state: Option<PathBuf>,
+    audit_log: Option<PathBuf>,
 }
 
 const NO_CONFIG: &str = "name a configuration with `--config`, or make one with `keygate init`";
@@ -249,6 +258,8 @@ fn read(
     let state = state::read(&mut root);
     let access_log = access_log::read(&mut root);
     let (tracing, collector) = tracing::read(&mut root, files);
+    let audit_log = audit_log::read(&mut root);
+    let audit_file = audit_log.file.clone();
     let tokens = tokens::read(&mut root, files, &credentials, routes.as_ref());
     if let Some(span) = routes.as_ref().and_then(|routes| routes.account_from.as_ref()) {
         warn_of_oracle(&mut root, span, &answers);
@@ -274,8 +285,9 @@ fn read(
         access_log,
         tracing,
         collector,
+        audit_log,
     });
-    Parts { config, keys, state }
+    Parts { config, keys, state, audit_log: audit_file }
 }
 
 /// Whoever can tell another account's path from none learns which accounts exist.

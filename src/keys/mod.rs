@@ -21,6 +21,7 @@ pub mod usage;
 
 pub use digest::{DigestError, Digester, KeyDigest};
 pub use edit::Edit;
+pub use edit::described;
 pub use file::KeyFile;
 pub use key::Key;
 pub use load::KeyStore;

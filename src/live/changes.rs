@@ -5,9 +5,11 @@ use crate::keys::Key;
 use crate::keys::KeyId;
 use crate::keys::KeyIndex;
 use crate::keys::KeyStatus;
+use crate::observe::Event;
 
-/// How many ids of each kind a log line names.
+/// How many ids of each kind a log line names, and how many the audit log.
 const MOST_NAMED: usize = 20;
+const MOST_TOLD: usize = 1000;
 
 /// The difference between two snapshots.
 #[derive(Debug, Default)]
@@ -52,6 +54,22 @@ impl Changes {
         changes
     }
 
+    /// Tells the audit log.
+    pub(super) fn tell(&self, event: &mut Event) {
+        let kinds = [
+            (["added", "added_keys"], &self.added),
+            (["removed", "removed_keys"], &self.removed),
+            (["revoked", "revoked_keys"], &self.revoked),
+            (["altered", "altered_keys"], &self.altered),
+        ];
+        for ([count, ids], named) in kinds {
+            event.insert(count.into(), named.count.into());
+            if named.count > 0 {
+                event.insert(ids.into(), named.ids.iter().map(KeyId::as_str).collect());
+            }
+        }
+    }
+
     /// Writes the log line.
     pub(super) fn log(&self, generation: u64, message: &'static str) {
         tracing::info!(
@@ -72,7 +90,7 @@ impl Changes {
 impl Named {
     fn add(&mut self, key: &Key<'_>) {
         self.count += 1;
-        if self.ids.len() < MOST_NAMED {
+        if self.ids.len() < MOST_TOLD {
             self.ids.push(key.id());
         }
     }
@@ -81,8 +99,8 @@ impl Named {
         if self.ids.is_empty() {
             return None;
         }
-        let ids: Vec<_> = self.ids.iter().map(KeyId::as_str).collect();
-        let more = if self.count > self.ids.len() { " …" } else { "" };
+        let ids: Vec<_> = self.ids.iter().take(MOST_NAMED).map(KeyId::as_str).collect();
+        let more = if self.count > ids.len() { " …" } else { "" };
         Some(format!("{}{more}", ids.join(" ")))
     }
 }

@@ -3,6 +3,7 @@
 //! A change of a file makes a new world off the request path; one pointer is swapped, and no
 //! connection notices. Must not know hyper.
 
+mod audit;
 mod changes;
 mod fingerprint;
 mod mounts;
@@ -29,6 +30,7 @@ use crate::observe::Occupancy;
 use crate::observe::Status;
 
 pub use self::mounts::frozen;
+pub use self::reload::Farewell;
 pub use self::reload::Files;
 pub use self::reload::Reloader;
 pub use self::usage::Sightings;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Live;
+use super::audit;
 use super::changes::Changes;
 use super::fingerprint::Fingerprint;
 use super::mounts;
@@ -16,6 +17,7 @@ use crate::config::Keyring;
 use crate::config::Revoked;
 use crate::keys::KeyStore;
 use crate::keys::KeyTable;
+use crate::observe::AuditLog;
 use crate::observe::Metrics;
 use crate::source::Problems;
 
@@ -42,6 +44,9 @@ pub struct Reloader {
     store: KeyStore,
     /// Worlds that were in force and that somebody may still look at.
     retired: Vec<Arc<World>>,
+    audit: Option<AuditLog>,
+    /// Whether somebody asked for this reload.
+    asked: bool,
 }
 
 /// What one pass over the files found.
@@ -68,6 +73,7 @@ impl Reloader {
         let revocations = keyring.revocations;
         let world = World::new(&config, keys, &revocations, 1, metrics);
         let seen = fingerprint.clone();
+        let audit = config.audit_log.file.clone().map(AuditLog::new);
         let this = Self {
             files,
             config,
@@ -77,6 +83,8 @@ impl Reloader {
             seen,
             store,
             retired: Vec::new(),
+            audit,
+            asked: false,
         };
         Ok((this, world, problems))
     }
@@ -111,8 +119,15 @@ impl Reloader {
         self.store.doubt();
     }
 
-    /// Loads again and swaps, or keeps what is in force.
-    pub(super) fn reload(&mut self, live: &Live) {
+    /// Tells the audit log that the process begins. What is returned tells it of the end.
+    pub fn begins(&self, live: &Arc<Live>) -> Farewell {
+        audit::process(self.audit.as_ref(), "process.start", &live.world());
+        Farewell { audit: self.audit.clone(), live: Arc::clone(live) }
+    }
+
+    /// Loads again and swaps, or keeps what is in force. `asked` is whether somebody said so.
+    pub(super) fn reload(&mut self, live: &Live, asked: bool) {
+        self.asked = asked;
         let began = clock::mono();
         let loaded = self.load(live);
         let took = clock::mono().saturating_duration_since(began);
@@ -167,10 +182,14 @@ impl Reloader {
         if let Err(error) = live.metrics().set_access_log(&config.access_log) {
             tracing::error!(%error, "the access log cannot be opened; what was open goes on");
         }
-        let changes = Changes::between(live.world().snapshot(), next.snapshot());
+        let old = live.world();
+        let changes = Changes::between(old.snapshot(), next.snapshot());
         let generation = next.generation();
+        let (before, after) = (audit::table(&old), audit::table(&next));
+        drop(old);
         self.config = config;
         self.retired.push(live.swap(next, None, clock::now()));
+        self.told().done(&before, &after, &changes);
         changes.log(generation, "reloaded");
     }
 
@@ -183,11 +202,41 @@ impl Reloader {
             Some(next) => {
                 let changes = Changes::between(old.snapshot(), next.snapshot());
                 let generation = next.generation();
+                let (before, after) = (audit::table(&old), audit::table(&next));
                 self.retired.push(live.swap(next, Some(error), clock::now()));
+                self.told().failed(&before, Some((&after, &changes)), problems);
                 changes.log(generation, "revocations are in force all the same");
             }
-            None => live.keep(error),
+            None => {
+                live.keep(error);
+                self.told().failed(&audit::table(&old), None, problems);
+            }
         }
+    }
+
+    const fn told(&self) -> audit::Reload<'_> {
+        audit::Reload { log: self.audit.as_ref(), asked: self.asked }
+    }
+}
+
+/// Tells the audit log that a process drains, and when it is dropped that it has ended.
+#[derive(Debug)]
+#[must_use = "dropping it tells the end"]
+pub struct Farewell {
+    audit: Option<AuditLog>,
+    live: Arc<Live>,
+}
+
+impl Farewell {
+    /// It takes no more connections.
+    pub fn drains(&self) {
+        audit::process(self.audit.as_ref(), "process.drain", &self.live.world());
+    }
+}
+
+impl Drop for Farewell {
+    fn drop(&mut self) {
+        audit::process(self.audit.as_ref(), "process.stop", &self.live.world());
     }
 }
 

@@ -120,7 +120,7 @@ impl Watch {
                 Err(RecvTimeoutError::Disconnected) => return,
             };
             if requested > 0 || self.reloader.is_stale() {
-                self.reloader.reload(&self.live);
+                self.reloader.reload(&self.live, requested > 0);
             }
             self.live.metrics().files_checked(clock::now());
             self.live.answer(requested);

@@ -4,6 +4,7 @@
 //! Must not know hyper, nor any secret: it is handed ids, reasons and numbers.
 
 mod access;
+mod audit;
 mod cells;
 mod expose;
 mod guards;
@@ -27,6 +28,9 @@ mod status;
 mod trace;
 mod words;
 
+pub use audit::AuditLog;
+pub use audit::Event;
+pub use audit::event as audit_event;
 pub use expose::Exposition;
 pub use guards::{ConnectionGuard, QueueGuard, UpstreamGuard};
 pub use label::{EXPIRING_WITHIN_DAYS, OLDER_THAN_DAYS};

@@ -37,7 +37,8 @@ impl Target {
     }
 }
 
-fn open(path: &Path) -> io::Result<(File, bool)> {
+/// Opens a file to write at its end, or makes it; and says whether its last line lacks its end.
+pub(super) fn open(path: &Path) -> io::Result<(File, bool)> {
     let file = OpenOptions::new().append(true).create(true).mode(MODE).open(path)?;
     let regular = file.metadata()?.is_file();
     Ok((file, regular && is_torn(path).unwrap_or(false)))

@@ -146,6 +146,7 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         let workers = start(&live, bound, &told)?;
         #[cfg(feature = "otlp")]
         let exporter = Exporter::start(config.collector.as_ref(), live.metrics())?;
+        let farewell = reloader.begins(&live);
         let hints = live::watch(Arc::clone(&live), reloader)?;
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let addresses = Addresses::of(&spots, door.as_ref());
@@ -172,6 +173,7 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         let mut supervisor =
             Supervisor { live, hints, workers: &workers, watchdog, manager, successor, sockets };
         let over = supervisor.until_the_end(&mut signals).await;
+        farewell.drains();
         if let End::Replaced(process) = over {
             tracing::info!(process, timeout = ?config.drain.timeout, "handed over: draining");
             drop(end);

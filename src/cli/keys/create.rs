@@ -102,7 +102,7 @@ pub(crate) fn run(args: Args) -> Result<ExitCode, Problems> {
     let mut edit = ring.edit_sound(&path)?;
     edit.append_keys([&record], &ring.digester)?;
     let view = View::new(&ring, &record, now);
-    issue::hand_over(&how, edit, &path, &view, &record, &Fresh { key: &key, salt })
+    issue::hand_over(&ring, &how, edit, &path, &view, &record, &Fresh { key: &key, salt })
 }
 
 /// What a key would list in vain.

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use jiff::SignedDuration;
 
 use super::usage::Guard;
+use crate::cli::audit;
 use crate::cli::print;
 use crate::cli::ring::Place;
 use crate::cli::ring::Ring;
@@ -60,6 +61,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     }
     let mut edit = Edit::open(path)?;
     edit.remove_key(&args.id)?;
-    edit.save()?;
+    audit::save(&ring, edit)?;
     Ok(print::answer(&format!("{} is deleted from {}\n", args.id, path.display())))
 }

@@ -6,6 +6,7 @@ use super::create::whole_second;
 use super::usage::Guard;
 use super::view::State;
 use super::view::View;
+use crate::cli::audit;
 use crate::cli::print;
 use crate::cli::ring::Ring;
 use crate::clock;
@@ -36,7 +37,7 @@ pub(super) fn finish(ring: &Ring, id: &KeyId, guard: Option<Guard>) -> Result<Ex
     let now = whole_second(now);
     let mut edit = ring.edit_sound(path)?;
     edit.revoke(id, now)?;
-    edit.save()?;
+    audit::save(ring, edit)?;
     Ok(print::answer(&format!("{id} is revoked since {now}, in {}\n", path.display())))
 }
 

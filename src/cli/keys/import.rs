@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 
 use super::create::whole_second;
 use super::view::View;
+use crate::cli::audit;
 use crate::cli::print;
 use crate::cli::ring::Place;
 use crate::cli::ring::Ring;
@@ -98,7 +99,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     let path = ring.file_for_new(args.file.as_deref());
     let mut edit = ring.edit_sound(&path)?;
     edit.append_keys(&records, &ring.digester)?;
-    edit.save()?;
+    audit::save(&ring, edit)?;
     let count =
         if records.len() == 1 { "1 key".to_owned() } else { format!("{} keys", records.len()) };
     let summary = format!("{count} imported into {}", path.display());

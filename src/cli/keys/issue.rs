@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::reveal::reveal;
 use super::view::View;
+use crate::cli::audit;
 use crate::cli::print;
 use crate::cli::ring::Ring;
 use crate::cli::values;
@@ -52,6 +53,7 @@ pub(super) fn mint(ring: &Ring, now: Timestamp) -> Result<(KeyId, MintedKey), Pr
 
 /// Writes what was edited, and then shows the key of its new record.
 pub(super) fn hand_over(
+    ring: &Ring,
     how: &HandOver,
     edit: Edit,
     path: &Path,
@@ -59,7 +61,7 @@ pub(super) fn hand_over(
     record: &KeyRecord,
     fresh: &Fresh<'_>,
 ) -> Result<ExitCode, Problems> {
-    edit.save()?;
+    audit::save(ring, edit)?;
     let (id, account, path) = (&record.id, &record.account, path.display());
     let access = view.access().as_str();
     print::note(&format!("key {id} of account {account}, access {access}, is in {path}"));

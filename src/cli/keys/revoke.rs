@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use super::create::whole_second;
+use crate::cli::audit;
 use crate::cli::print;
 use crate::cli::ring::Place;
 use crate::cli::ring::Ring;
@@ -49,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     let now = whole_second(clock::now());
     let mut edit = Edit::open(&path)?;
     edit.revoke(&args.id, now)?;
-    edit.save()?;
+    audit::save(&ring, edit)?;
     if ring.problems.fatal() {
         print::warn_all(&ring.problems);
     }

@@ -95,8 +95,15 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     edit.expire(&args.id, last)?;
     edit.append_keys([&new], &ring.digester)?;
     let view = View::new(&ring, &new, now);
-    let done =
-        issue::hand_over(&args.how, edit, path, &view, &new, &Fresh { key: &key, salt: None })?;
+    let done = issue::hand_over(
+        &ring,
+        &args.how,
+        edit,
+        path,
+        &view,
+        &new,
+        &Fresh { key: &key, salt: None },
+    )?;
     print::note(&format!("key {} ends at {last}", args.id));
     Ok(done)
 }

@@ -4,6 +4,7 @@
 //!
 //! An edit holds a lock from reading to writing. Nothing may wait for a person meanwhile.
 
+pub mod described;
 mod render;
 mod store;
 mod text;
@@ -27,6 +28,7 @@ use text::List;
 #[derive(Debug)]
 pub struct Edit {
     store: Store,
+    before: Source,
     source: Source,
 }
 
@@ -40,13 +42,19 @@ impl Edit {
     pub fn open(path: &Path) -> Result<Self, Box<Problem>> {
         let store = Store::lock(path)?;
         let source = Source::from_bytes(path, &store.read()?)?.showing_only(SHOWN);
-        Ok(Self { store, source })
+        Ok(Self { store, before: source.clone(), source })
     }
 
     /// The text as it stands now, with the changes so far.
     #[must_use]
     pub fn source(&self) -> &Source {
         &self.source
+    }
+
+    /// The text as it was before.
+    #[must_use]
+    pub const fn before(&self) -> &Source {
+        &self.before
     }
 
     /// Whether there is nothing in it yet.

@@ -1,0 +1,128 @@
+//! The audit log of commands that edit key files: what an edit changes is told before it is done, and
+//! what cannot be told is not done.
+
+use std::collections::HashMap;
+
+use serde_json::Map;
+use serde_json::Value;
+
+use super::ring::Ring;
+use crate::clock;
+use crate::keys::Edit;
+use crate::keys::described;
+use crate::keys::file;
+use crate::keys::new_key_id;
+use crate::observe::AuditLog;
+use crate::observe::Event;
+use crate::observe::audit_event;
+use crate::source::Problem;
+use crate::source::Problems;
+use crate::source::Source;
+
+type Members = Map<String, Value>;
+
+/// Writes what was edited, and before it, where there is an audit log, what that changes.
+pub(super) fn save(ring: &Ring, edit: Edit) -> Result<(), Problems> {
+    let Some(log) = &ring.audit else { return Ok(edit.save()?) };
+    let edit_id = new_key_id(clock::now()).map(|id| id.to_string()).unwrap_or_default();
+    let common = |name: &str| {
+        let mut event = audit_event(name);
+        event.insert("edit".into(), edit_id.clone().into());
+        event.insert("file".into(), edit.source().name.as_ref().into());
+        event
+    };
+    for (name, members) in changes(ring, &edit) {
+        let mut event = common(name);
+        event.extend(members);
+        append(log, &event)?;
+    }
+    let mut failed = common("edit.failed");
+    edit.save().map_err(|problem| {
+        failed.insert("error".into(), problem.message.clone().into());
+        // The key file says how it is; this says only why the lines above it came to nothing.
+        let _ = log.append(&failed);
+        Problems::from(problem)
+    })
+}
+
+fn append(log: &AuditLog, event: &Event) -> Result<(), Problems> {
+    log.append(event).map_err(|error| {
+        let file = log.path().display();
+        let message = format!("the audit log `{file}` cannot be written: {error}");
+        let help = "nothing was changed: what cannot be told is not done. Run this as a user who \
+                    may write to it, or make room";
+        Problem::new(message).help(help).into()
+    })
+}
+
+/// Each record that differs, with the members that do.
+fn changes(ring: &Ring, edit: &Edit) -> Vec<(&'static str, Event)> {
+    let (old, new) = (records(ring, edit.before()), records(ring, edit.source()));
+    let mut changes = Vec::new();
+    let kinds = [
+        ("key_id", ["key.create", "key.change", "key.delete"]),
+        ("id", ["account.create", "account.change", "account.delete"]),
+    ];
+    for ((old, new), (id_member, [create, change, delete])) in old.iter().zip(&new).zip(kinds) {
+        let empty = Members::new();
+        for (id, after) in &new.in_order {
+            let before = old.by_id.get(id).and_then(|at| old.in_order.get(*at));
+            let before = before.map(|(_, members)| members);
+            if before == Some(after) {
+                continue;
+            }
+            let name = if before.is_some() { change } else { create };
+            changes.push((name, told(id_member, id, before.unwrap_or(&empty), after)));
+        }
+        for (id, before) in old.in_order.iter().filter(|(id, _)| !new.by_id.contains_key(id)) {
+            changes.push((delete, told(id_member, id, before, &empty)));
+        }
+    }
+    changes
+}
+
+/// The records of one kind.
+#[derive(Default)]
+struct Records {
+    in_order: Vec<(String, Members)>,
+    by_id: HashMap<String, usize>,
+}
+
+impl Records {
+    fn add(&mut self, id: &str, members: Members) {
+        self.by_id.insert(id.to_owned(), self.in_order.len());
+        self.in_order.push((id.to_owned(), members));
+    }
+}
+
+/// The keys of a text, and its accounts.
+fn records(ring: &Ring, source: &Source) -> [Records; 2] {
+    let read = file::parse(source, 0, &ring.digester, &mut Problems::default());
+    let (mut keys, mut accounts) = (Records::default(), Records::default());
+    for key in &read.keys {
+        keys.add(key.id.as_str(), described::key(key, &ring.digester));
+    }
+    for account in &read.accounts {
+        accounts.add(account.id.as_str(), described::account(account));
+    }
+    [keys, accounts]
+}
+
+fn told(id_member: &str, id: &str, before: &Members, after: &Members) -> Event {
+    let mut event = Event::new();
+    let whose = if id_member == "id" { "account" } else { "key_id" };
+    event.insert(whose.into(), id.into());
+    if let Some(account) = after.get("account").or_else(|| before.get("account")) {
+        event.insert("account".into(), account.clone());
+    }
+    for (name, these, those) in [("before", before, after), ("after", after, before)] {
+        let differs = |(member, value): &(&String, &Value)| those.get(*member) != Some(*value);
+        let members: Members = these
+            .iter()
+            .filter(differs)
+            .map(|(member, value)| (member.clone(), value.clone()))
+            .collect();
+        event.insert(name.into(), members.into());
+    }
+    event
+}

@@ -1,0 +1,207 @@
+//! The audit log: who changed which key from what to what, and what has been in force.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use rustix::process::Signal;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::actors::eventually;
+use crate::actors::origin::Origin;
+use crate::actors::setup::{Setup, key};
+use crate::actors::sidecar::{Sidecar, refuses};
+
+const FILE: &str = "[audit_log]\nfile = \"audit.log\"\n";
+
+fn events(directory: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(directory.join("audit.log")).unwrap_or_default();
+    text.lines().map(|line| serde_json::from_str(line).expect("a line")).collect()
+}
+
+/// A directory with a configuration and keys, in which commands are run.
+fn home() -> TempDir {
+    let home = TempDir::new().unwrap();
+    Setup::before_url("http://127.0.0.1:9").config(FILE).write(home.path());
+    home
+}
+
+fn run(home: &TempDir, words: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+    command.args(words).current_dir(home.path()).env("SUDO_USER", "ann").output().unwrap()
+}
+
+/// What a command says that does what it is told.
+fn done(home: &TempDir, words: &[&str]) -> String {
+    let output = run(home, words);
+    assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// Every member that the table in the source names.
+fn documented() -> BTreeSet<String> {
+    let source = include_str!("../../src/observe/audit.rs");
+    let rows = source.lines().filter_map(|line| line.strip_prefix("//! | `"));
+    let names = rows.filter_map(|row| row.split(" | ").next());
+    let names = names.flat_map(|names| names.split(", ")).map(|name| name.trim_matches('`'));
+    names.map(str::to_owned).collect()
+}
+
+#[test]
+fn a_keys_life_is_told_with_who_what_before_and_after_and_without_a_secret() {
+    let home = home();
+    done(&home, &["accounts", "create", "new", "--name", "New Ltd"]);
+    let made = done(&home, &["keys", "create", "--account", "new", "--json", "--name", "till"]);
+    let made: Value = serde_json::from_str(&made).unwrap();
+    let (id, text) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    done(&home, &["keys", "rotate", id, "--overlap", "24h"]);
+    done(&home, &["keys", "revoke", id]);
+    done(&home, &["keys", "delete", id, "--yes", "--force"]);
+    done(&home, &["accounts", "disable", "new"]);
+    let events = events(home.path());
+    let told: Vec<_> =
+        events.iter().map(|event| event["event"].as_str().unwrap_or_default()).collect();
+    assert_eq!(
+        told,
+        [
+            "account.create",
+            "key.create",
+            "key.change",
+            "key.create",
+            "key.change",
+            "key.delete",
+            "account.change",
+        ]
+    );
+    let [account, create, expire, successor, revoke, delete, disable] = events.as_slice() else {
+        panic!("{events:?}")
+    };
+    assert_eq!(
+        (&account["account"], &account["after"]["name"]),
+        (&"new".into(), &"New Ltd".into())
+    );
+    assert_eq!((&create["key_id"], &create["account"]), (&id.into(), &"new".into()));
+    assert_eq!(
+        (&create["after"]["name"], &create["before"]),
+        (&"till".into(), &serde_json::json!({}))
+    );
+    // What did not change is not told again.
+    let members = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(
+        (members(&expire["before"]), members(&expire["after"])),
+        (vec![], vec!["expires".to_owned()])
+    );
+    assert_eq!(expire["edit"], successor["edit"], "one command");
+    assert_ne!(expire["edit"], revoke["edit"]);
+    assert!(revoke["after"]["revoked"].is_string(), "{revoke}");
+    assert_eq!((&delete["key_id"], &delete["before"]["name"]), (&id.into(), &"till".into()));
+    assert_eq!(disable["after"], serde_json::json!({ "disabled": true }));
+    let uid = rustix::process::getuid().as_raw();
+    for event in &events {
+        assert_eq!((&event["sudo_user"], &event["uid"]), (&"ann".into(), &uid.into()));
+        assert!(event["file"].as_str().unwrap().ends_with("keys.toml"), "{event}");
+        let known = documented();
+        assert!(members(event).iter().all(|member| known.contains(member)), "{event}");
+    }
+    let log = fs::read_to_string(home.path().join("audit.log")).unwrap();
+    for secret in [text, "sha256:", "digest"] {
+        assert!(!log.contains(secret), "{secret}");
+    }
+}
+
+#[test]
+fn a_salt_is_told_to_be_there_and_what_is_imported_is_told_without_its_key() {
+    let home = home();
+    let (plain, salt) = ("an-imported-key-0123456789abcdef", "c2FsdC1vZi1zb21lYm9keQ==");
+    let line = format!(
+        "{{\"account\":\"acme\",\"id\":\"old\",\"kind\":\"profile\",\"key\":\"{plain}\",\
+         \"simple_auth\":true,\"salt\":\"{salt}\"}}\n"
+    );
+    fs::write(home.path().join("keys.jsonl"), line).unwrap();
+    done(&home, &["keys", "import", "keys.jsonl"]);
+    let [event] = events(home.path()).try_into().expect("one event");
+    assert_eq!((&event["event"], &event["key_id"]), (&"key.create".into(), &"old".into()));
+    assert_eq!(event["after"]["simple_auth"]["salt"], true, "{event}");
+    let log = fs::read_to_string(home.path().join("audit.log")).unwrap();
+    assert!(!log.contains(plain) && !log.contains(salt), "{log}");
+}
+
+#[test]
+fn what_cannot_be_told_is_not_done() {
+    let home = home();
+    let keys = fs::read(home.path().join("keys.toml")).unwrap();
+    fs::create_dir(home.path().join("audit.log")).unwrap();
+    for words in [
+        &["keys", "create", "--account", "acme"][..],
+        &["keys", "revoke", "acme-read"],
+        &["keys", "delete", "acme-read", "--yes", "--force"],
+        &["accounts", "disable", "acme"],
+    ] {
+        let output = run(&home, words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!((output.status.code(), output.stdout.as_slice()), (Some(1), &b""[..]), "{said}");
+        assert!(said.contains("the audit log") && said.contains("nothing was changed"), "{said}");
+        assert_eq!(fs::read(home.path().join("keys.toml")).unwrap(), keys, "{words:?}");
+    }
+    // Looking changes nothing.
+    done(&home, &["keys", "list"]);
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin).config("[audit_log]\nfile = \"none/audit.log\"\n");
+    let (code, text) = refuses(&setup, |_| {});
+    assert!(code == Some(1) && text.contains("/none` does not exist"), "{text}");
+}
+
+#[test]
+fn a_process_tells_what_it_loaded_what_it_could_not_and_that_it_ends() {
+    let origin = Origin::echo();
+    let mut sidecar = Sidecar::start(&Setup::before(&origin).config(FILE));
+    let directory = sidecar.directory.path().to_owned();
+    let event = |name: &str, result: &str| {
+        let is = |event: &Value| {
+            event["event"] == name && (result.is_empty() || event["result"] == result)
+        };
+        eventually(name, || events(&directory).into_iter().rfind(is))
+    };
+    let start = event("process.start", "");
+    assert_eq!(
+        (&start["generation"], &start["pid"]),
+        (&1.into(), &sidecar.pid().as_raw_nonzero().get().into())
+    );
+    let keys = sidecar.read("keys.toml");
+    let more = key("late", "acme", "a-key-that-came-late-0123456789", "");
+    sidecar.replace(
+        "keys.toml",
+        format!(
+            "{}{more}",
+            keys.replace("id = \"acme-read\"", "id = \"acme-read\"\nrevoked = true")
+        ),
+    );
+    let done = event("reload", "done");
+    assert_eq!((&done["generation_before"], &done["generation"]), (&1.into(), &2.into()));
+    assert_eq!((&done["trigger"], &done["digest_before"]), (&"files".into(), &start["digest"]));
+    assert_ne!(done["digest"], done["digest_before"]);
+    assert_eq!(
+        (&done["added_keys"], &done["revoked_keys"]),
+        (&serde_json::json!(["late"]), &serde_json::json!(["acme-read"]))
+    );
+    assert_eq!((&done["added"], &done["removed"]), (&1.into(), &0.into()));
+    sidecar.replace("keys.toml", "[[key]]\nid = 7\n");
+    let failed = event("reload", "failed");
+    assert_eq!((&failed["generation"], &failed["digest"]), (&2.into(), &done["digest"]));
+    assert!(failed["error"][0].as_str().unwrap().contains("keys.toml:2:6"), "{failed}");
+    sidecar.replace("keys.toml", keys);
+    eventually("the keys to load again", || (sidecar.generation() == 3).then_some(()));
+    sidecar.signal(Signal::HUP);
+    let asked = eventually("a reload that was asked for", || {
+        events(&directory).into_iter().rfind(|event| event["trigger"] == "signal")
+    });
+    assert_eq!(asked["result"], "done");
+    sidecar.signal(Signal::TERM);
+    assert_eq!(sidecar.wait_exit().code(), Some(0));
+    let names: Vec<_> = events(&directory).iter().map(|event| event["event"].clone()).collect();
+    assert_eq!(names[names.len() - 2..], ["process.drain", "process.stop"]);
+    let log = sidecar.read("audit.log");
+    assert!(!log.contains("sha256:"), "{log}");
+}
