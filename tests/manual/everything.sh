@@ -6,6 +6,8 @@ cat >>keygate.toml <<'END'
 [access_log]
 file = "access.log"
 user_agent = true
+[audit_log]
+file = "audit.log"
 [metrics]
 keys = 10
 [[tls.certificate_for]]

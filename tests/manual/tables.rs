@@ -157,6 +157,33 @@ fn every_member_of_the_access_log_is_in_the_manual() {
 }
 
 #[test]
+fn every_member_of_the_audit_log_is_in_the_manual() {
+    let mut shell = Shell::new();
+    shell.install("api", &root().join("tests/manual/api.py"));
+    shell.done(EVERYTHING);
+    shell.done("keygate accounts disable acme && keygate keys revoke $(keygate keys list | awk 'NR == 2 { print $1 }')");
+    shell.done("until grep '\"revoked\":1' audit.log; do sleep 0.1; done; kill $PID; wait $PID");
+    let log = shell.done("cat audit.log");
+    let lines: Vec<_> =
+        log.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect();
+    let rows = rows("### The audit log");
+    let told: BTreeSet<_> = rows.iter().flat_map(|row| code(&row[0])).collect();
+    let mut written = BTreeSet::new();
+    for line in &lines {
+        let event = line["event"].as_str().unwrap();
+        assert!(told.contains(event), "{event}");
+        written.extend(line.as_object().unwrap().keys().map(String::as_str));
+    }
+    assert_eq!(written.difference(&told).collect::<Vec<_>>(), Vec::<&&str>::new(), "{log}");
+    // What is seldom written stands in the sources.
+    let mut sources = String::new();
+    sources_below(&root().join("src"), &mut sources);
+    for name in told.difference(&written) {
+        assert!(sources.contains(&format!("\"{name}\"")), "nothing writes `{name}`");
+    }
+}
+
+#[test]
 fn every_line_of_the_log_that_is_told_of_is_one() {
     let mut sources = String::new();
     sources_below(&root().join("src"), &mut sources);
