@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicU64, AtomicUsize, fence};
 
 const WORD: usize = size_of::<u64>();
 
@@ -102,7 +102,10 @@ impl Outlet {
 
     /// Whether nothing waits and nothing will come: the other end is gone.
     pub(super) fn is_over(&self) -> bool {
-        Arc::strong_count(&self.ring) == 1 && self.is_empty()
+        let alone = Arc::strong_count(&self.ring) == 1;
+        // The count says nothing of what else its last holder wrote, until it is waited for.
+        fence(Acquire);
+        alone && self.is_empty()
     }
 
     /// Adds the lines that wait to others, until there are at least so many bytes.

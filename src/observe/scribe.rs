@@ -8,6 +8,8 @@ use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+
 use super::log;
 use super::output::{Lost, Output};
 use crate::clock;
@@ -39,8 +41,16 @@ impl Target {
 
 /// Opens a file to write at its end, or makes it; and says whether its last line lacks its end.
 pub(super) fn open(path: &Path) -> io::Result<(File, bool)> {
-    let file = OpenOptions::new().append(true).create(true).mode(MODE).open(path)?;
+    // A pipe that nobody reads is an error: waiting for its reader would keep whoever loads the
+    // configuration from seeing what was revoked.
+    let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let mut options = OpenOptions::new();
+    let file = options.append(true).create(true).mode(MODE).custom_flags(flags).open(path)?;
     let regular = file.metadata()?.is_file();
+    if !regular {
+        // A reader that is only slow is waited for, by the thread that writes.
+        fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
+    }
     Ok((file, regular && is_torn(path).unwrap_or(false)))
 }
 
@@ -183,6 +193,24 @@ mod tests {
         scribe.looked = None;
         scribe.write(b"4\n", true);
         assert_eq!(fs::read_to_string(&path).unwrap(), "4\n");
+    }
+
+    #[test]
+    fn a_pipe_is_not_waited_for_until_somebody_reads_it() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("log");
+        let kind = rustix::fs::FileType::Fifo;
+        rustix::fs::mknodat(rustix::fs::CWD, &path, kind, 0o600.into(), 0).unwrap();
+        let (told, heard) = std::sync::mpsc::channel();
+        let name = path.clone();
+        std::thread::spawn(move || told.send(Target::file(&name).map(drop)));
+        let opened = heard.recv_timeout(Duration::from_secs(10)).expect("it waits for a reader");
+        assert!(opened.is_err());
+        let flags = i32::try_from(OFlags::NONBLOCK.bits()).unwrap();
+        let reader = OpenOptions::new().read(true).custom_flags(flags).open(&path).unwrap();
+        let Target::File(_, file, torn) = Target::file(&path).unwrap() else { panic!("no file") };
+        assert!(!torn && !fcntl_getfl(&file).unwrap().contains(OFlags::NONBLOCK));
+        drop(reader);
     }
 
     #[test]
