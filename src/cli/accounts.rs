@@ -140,7 +140,9 @@ fn switch(args: &OneArgs, disabled: bool) -> Result<ExitCode, Problems> {
     }
     let mut edit = Edit::open(&file.path)?;
     edit.disable(&args.id, disabled)?;
-    audit::save(&ring, edit)?;
+    // Only enabling gives rights.
+    let save = if disabled { audit::save_in_any_case } else { audit::save };
+    save(&ring, edit)?;
     Ok(print::answer(&format!("account {} is {word}, in {}\n", args.id, file.path.display())))
 }
 

@@ -1,11 +1,12 @@
 //! The audit log of commands that edit key files: what an edit changes is told before it is done, and
-//! what cannot be told is not done.
+//! what cannot be told is not done, unless it only takes rights away.
 
 use std::collections::HashMap;
 
 use serde_json::Map;
 use serde_json::Value;
 
+use super::print;
 use super::ring::Ring;
 use crate::clock;
 use crate::keys::Edit;
@@ -24,6 +25,30 @@ type Members = Map<String, Value>;
 /// Writes what was edited, and before it, where there is an audit log, what that changes.
 pub(super) fn save(ring: &Ring, edit: Edit) -> Result<(), Problems> {
     let Some(log) = &ring.audit else { return Ok(edit.save()?) };
+    let failed = tell(ring, log, &edit)?;
+    write(log, edit, failed)
+}
+
+/// As [`save`], for what takes rights away: a disk that is full is no reason to leave a key in force
+/// that has leaked. What could not be told is a warning.
+pub(super) fn save_in_any_case(ring: &Ring, edit: Edit) -> Result<(), Problems> {
+    let Some(log) = &ring.audit else { return Ok(edit.save()?) };
+    match tell(ring, log, &edit) {
+        Ok(failed) => write(log, edit, failed),
+        Err(_) => {
+            edit.save()?;
+            let file = log.path().display();
+            let problem = Problem::new(format!("the audit log `{file}` does not tell of this"))
+                .help("it could not be written; what takes rights away is done all the same")
+                .warning();
+            print::warn_all(&problem.into());
+            Ok(())
+        }
+    }
+}
+
+/// Writes what an edit changes; gives what tells that it came to nothing.
+fn tell(ring: &Ring, log: &AuditLog, edit: &Edit) -> Result<Event, Problems> {
     let edit_id = new_key_id(clock::now()).map(|id| id.to_string()).unwrap_or_default();
     let common = |name: &str| {
         let mut event = audit_event(name);
@@ -31,12 +56,15 @@ pub(super) fn save(ring: &Ring, edit: Edit) -> Result<(), Problems> {
         event.insert("file".into(), edit.source().name.as_ref().into());
         event
     };
-    for (name, members) in changes(ring, &edit) {
+    for (name, members) in changes(ring, edit) {
         let mut event = common(name);
         event.extend(members);
         append(log, &event)?;
     }
-    let mut failed = common("edit.failed");
+    Ok(common("edit.failed"))
+}
+
+fn write(log: &AuditLog, edit: Edit, mut failed: Event) -> Result<(), Problems> {
     edit.save().map_err(|problem| {
         failed.insert("error".into(), problem.message.clone().into());
         // The key file says how it is; this says only why the lines above it came to nothing.

@@ -129,15 +129,13 @@ fn a_salt_is_told_to_be_there_and_what_is_imported_is_told_without_its_key() {
 }
 
 #[test]
-fn what_cannot_be_told_is_not_done() {
+fn what_cannot_be_told_is_not_done_unless_it_takes_rights_away() {
     let home = home();
     let keys = fs::read(home.path().join("keys.toml")).unwrap();
     fs::create_dir(home.path().join("audit.log")).unwrap();
     for words in [
         &["keys", "create", "--account", "acme"][..],
-        &["keys", "revoke", "acme-read"],
         &["keys", "delete", "acme-read", "--yes", "--force"],
-        &["accounts", "disable", "acme"],
     ] {
         let output = run(&home, words);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -145,8 +143,17 @@ fn what_cannot_be_told_is_not_done() {
         assert!(said.contains("the audit log") && said.contains("nothing was changed"), "{said}");
         assert_eq!(fs::read(home.path().join("keys.toml")).unwrap(), keys, "{words:?}");
     }
-    // Looking changes nothing.
+    // Looking changes nothing, and who withdraws a key has no time to make room.
     done(&home, &["keys", "list"]);
+    for words in [&["keys", "revoke", "acme-read"][..], &["accounts", "disable", "acme"]] {
+        let output = run(&home, words);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success() && said.contains("does not tell of this"), "{said}");
+    }
+    let now = fs::read_to_string(home.path().join("keys.toml")).unwrap();
+    assert!(now.contains("revoked = ") && now.contains("disabled = true"), "{now}");
+    let again = run(&home, &["accounts", "enable", "acme"]);
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
     let origin = Origin::echo();
     let setup = Setup::before(&origin).config("[audit_log]\nfile = \"none/audit.log\"\n");
     let (code, text) = refuses(&setup, |_| {});

@@ -37,7 +37,7 @@ pub(super) fn finish(ring: &Ring, id: &KeyId, guard: Option<Guard>) -> Result<Ex
     let now = whole_second(now);
     let mut edit = ring.edit_sound(path)?;
     edit.revoke(id, now)?;
-    audit::save(ring, edit)?;
+    audit::save_in_any_case(ring, edit)?;
     Ok(print::answer(&format!("{id} is revoked since {now}, in {}\n", path.display())))
 }
 

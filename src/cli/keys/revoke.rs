@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     let now = whole_second(clock::now());
     let mut edit = Edit::open(&path)?;
     edit.revoke(&args.id, now)?;
-    audit::save(&ring, edit)?;
+    audit::save_in_any_case(&ring, edit)?;
     if ring.problems.fatal() {
         print::warn_all(&ring.problems);
     }
