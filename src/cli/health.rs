@@ -74,7 +74,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     let path = if args.live { "/livez" } else { "/readyz" };
     match ask(&address, path) {
-        Ok(Answer { status: 200, body }) => well(args.live, &body),
+        // What says nothing of being ready is another server, which answers so whatever it is asked.
+        Ok(Answer { status: 200, body }) if args.live || Said::in_body(&body).ready.is_some() => {
+            well(args.live, &body)
+        }
         Ok(answer) => print::refuse(&unwell(path, &answer)),
         Err(error) => {
             let problem = Problem::new(format!("no answer from `{address}`: {error}"));

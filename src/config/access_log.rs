@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use super::Keys;
+use super::files::Files;
 use super::logs;
 use super::reading::as_path;
 use super::reading::share;
@@ -48,11 +50,11 @@ impl Default for AccessLog {
 const LEAST: usize = 64 << 10;
 const MOST: usize = 1 << 30;
 
-pub(super) fn read(root: &mut Section<'_, '_>) -> AccessLog {
+pub(super) fn read(root: &mut Section<'_, '_>, files: &Files, keys: Option<&Keys>) -> AccessLog {
     let mut log = AccessLog::default();
     let Some(table) = root.table("access_log") else { return log };
     let mut section = root.enter("[access_log]", table);
-    if let Some(to) = to(&mut section, &mut log.trouble) {
+    if let Some(to) = to(&mut section, &mut log.trouble, (files, keys)) {
         log.to = to;
     }
     log.permits = share(&mut section, "permits").unwrap_or(log.permits);
@@ -68,7 +70,11 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> AccessLog {
     log
 }
 
-fn to(section: &mut Section<'_, '_>, trouble: &mut Option<Box<Problem>>) -> Option<LogTo> {
+fn to(
+    section: &mut Section<'_, '_>,
+    trouble: &mut Option<Box<Problem>>,
+    (files, keys): (&Files, Option<&Keys>),
+) -> Option<LogTo> {
     let at = section.take("file")?;
     if let Value::Boolean(false) = at.value {
         return Some(LogTo::Log);
@@ -78,6 +84,9 @@ fn to(section: &mut Section<'_, '_>, trouble: &mut Option<Box<Problem>>) -> Opti
         return Some(LogTo::Stderr);
     }
     let path = as_path(section, "file", &text)?;
+    if !logs::is_free(section, &path, (files, keys)) {
+        return None;
+    }
     *trouble = logs::trouble(section.source(), &path);
     Some(LogTo::File(path.value))
 }

@@ -2,6 +2,10 @@
 
 use std::path::PathBuf;
 
+use super::Keys;
+use super::LogTo;
+use super::files::Files;
+use super::files::is_same;
 use super::logs;
 use super::reading::path;
 use crate::source::Problem;
@@ -16,11 +20,20 @@ pub struct AuditConfig {
     pub(super) trouble: Option<Box<Problem>>,
 }
 
-pub(super) fn read(root: &mut Section<'_, '_>) -> AuditConfig {
+pub(super) fn read(
+    root: &mut Section<'_, '_>,
+    read: (&Files, Option<&Keys>),
+    access_log: &LogTo,
+) -> AuditConfig {
     let mut audit = AuditConfig::default();
     let Some(table) = root.table("audit_log") else { return audit };
     let mut section = root.enter("[audit_log]", table);
-    if let Some(path) = path(&mut section, "file") {
+    let file = path(&mut section, "file");
+    if let Some(path) = file.filter(|path| logs::is_free(&mut section, path, read)) {
+        if matches!(access_log, LogTo::File(other) if is_same(other, &path.value)) {
+            let message = format!("`{}` is the access log", path.value.display());
+            section.wrong(&path.span, message, "name another file for one of them");
+        }
         audit.trouble = logs::trouble(section.source(), &path);
         audit.file = Some(path.value);
     }

@@ -25,10 +25,21 @@ impl Files {
         std::fs::read(path)
     }
 
+    /// Whether one of them is the same file, whatever it is called.
+    pub(super) fn have(&self, path: &Path) -> bool {
+        self.named.iter().any(|known| is_same(known, path))
+    }
+
     /// Every file that was named.
     pub(super) fn into_named(self) -> Vec<PathBuf> {
         self.named
     }
+}
+
+/// Whether two paths lead to one file.
+pub(super) fn is_same(one: &Path, other: &Path) -> bool {
+    let real = |path: &Path| std::fs::canonicalize(path).ok();
+    one == other || real(one).is_some_and(|one| real(other) == Some(one))
 }
 
 /// Whether everyone on the machine may read a file.

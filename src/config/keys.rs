@@ -1,9 +1,11 @@
 //! `[keys]`: which files hold the keys, and what a key looks like.
 
+use std::path::Path;
 use std::path::PathBuf;
 
 use jiff::SignedDuration;
 
+use super::files::is_same;
 use super::reading::as_path;
 use super::reading::choice;
 use super::reading::duration;
@@ -49,6 +51,15 @@ impl Keys {
             rotate_after: None,
             pepper_file: None,
             basic_names_account: false,
+        })
+    }
+
+    /// Whether a file is one of those that they are read from, or would be.
+    pub(super) fn have(&self, path: &Path) -> bool {
+        let other = [&self.revocations, &self.pepper_file].into_iter().flatten();
+        self.files.iter().chain(other).any(|known| {
+            let within = path.parent().is_some_and(|directory| is_same(known, directory));
+            is_same(known, path) || (within && path.extension().is_some_and(|it| it == "toml"))
         })
     }
 }

@@ -12,9 +12,26 @@ use rustix::fs::AtFlags;
 use rustix::fs::CWD;
 use rustix::fs::OFlags;
 
+use super::Keys;
+use super::files::Files;
 use crate::source::At;
 use crate::source::Problem;
+use crate::source::Section;
 use crate::source::Source;
+
+/// Whether nothing is read from a file; says so where it is.
+pub(super) fn is_free(
+    section: &mut Section<'_, '_>,
+    file: &At<PathBuf>,
+    (files, keys): (&Files, Option<&Keys>),
+) -> bool {
+    let is_read = files.have(&file.value) || keys.is_some_and(|keys| keys.have(&file.value));
+    if is_read {
+        let message = format!("`{}` is a file that keygate reads", file.value.display());
+        section.wrong(&file.span, message, "name a file that nothing else is in");
+    }
+    !is_read
+}
 
 /// Why a file cannot be appended to, if it cannot: neither it nor its directory is changed.
 pub(super) fn trouble(source: &Source, file: &At<PathBuf>) -> Option<Box<Problem>> {

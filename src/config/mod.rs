@@ -256,11 +256,12 @@ fn read(
     let drain = drain::read(&mut root);
     let metrics = metrics::read(&mut root);
     let state = state::read(&mut root);
-    let access_log = access_log::read(&mut root);
     let (tracing, collector) = tracing::read(&mut root, files);
-    let audit_log = audit_log::read(&mut root);
-    let audit_file = audit_log.file.clone();
     let tokens = tokens::read(&mut root, files, &credentials, routes.as_ref());
+    // Once all files are known that are read: the logs must be none of them.
+    let access_log = access_log::read(&mut root, files, keys.as_ref());
+    let audit_log = audit_log::read(&mut root, (files, keys.as_ref()), &access_log.to);
+    let audit_file = audit_log.file.clone();
     if let Some(span) = routes.as_ref().and_then(|routes| routes.account_from.as_ref()) {
         warn_of_oracle(&mut root, span, &answers);
     }

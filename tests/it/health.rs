@@ -121,7 +121,8 @@ fn a_process_that_hangs_is_not_waited_for() {
 
 #[test]
 fn whatever_else_answers_there_is_not_taken_for_keygate() {
-    let answers: [(&[u8], &str); 5] = [
+    let answers: [(&[u8], &str); 6] = [
+        (b"HTTP/1.1 200 OK\r\n\r\n<html>", "`/readyz` answers 200"),
         (b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", "`/readyz` answers 404"),
         (b"HTTP/1.1 503 Service Unavailable\r\n\r\n{\"ready\":1}", "`/readyz` answers 503"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", "does not speak HTTP"),
