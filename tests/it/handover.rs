@@ -1,6 +1,7 @@
 //! Another program in the place of the running one: nobody is refused, reset or cut.
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -299,6 +300,32 @@ fn the_program_that_takes_over_is_the_one_on_disk() {
     line.hand_over();
     line.ends_well(0);
     line.first.get("/", &[&bearer(READ)]).ok();
+}
+
+/// Otherwise it would hold the sockets for as long as it hangs, and nobody would accept.
+#[test]
+fn a_program_that_hangs_ends_with_the_process_that_started_it() {
+    let origin = Origin::echo();
+    let directory = tempfile::TempDir::new().unwrap();
+    let program = directory.path().join("keygate");
+    std::fs::copy(PROGRAM, &program).unwrap();
+    let mut setup = Setup::before(&origin);
+    setup.program = Some(program.clone());
+    let mut line = Line::start(&setup);
+    let hanging = directory.path().join("hanging");
+    let told = directory.path().join("told");
+    std::fs::write(&hanging, format!("#!/bin/sh\necho $$ > {}\nexec sleep 300\n", told.display()))
+        .unwrap();
+    std::fs::set_permissions(&hanging, std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(&hanging, &program).unwrap();
+    kill_process(line.serving(), Signal::USR2).unwrap();
+    let process = eventually("the program", || {
+        Pid::from_raw(std::fs::read_to_string(&told).ok()?.trim().parse().ok()?)
+    });
+    line.first.signal(Signal::TERM);
+    line.ends_well(0);
+    assert!(test_kill_process(process).is_err(), "it goes on");
+    TcpListener::bind(line.first.https).unwrap();
 }
 
 /// What the new configuration has no use for is closed, but not before who waits there is served.

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::process::ExitStatus;
 use std::process::Stdio;
 use std::thread;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use thiserror::Error;
@@ -44,6 +45,7 @@ pub(in crate::serve) struct Successor {
 pub(in crate::serve) struct Attempt {
     channel: Channel,
     outcome: oneshot::Receiver<Result<u32, Failure>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// Why nobody took over.
@@ -91,8 +93,8 @@ impl Successor {
             // Whoever asked may have ended meanwhile.
             let _ = told.send(hand_over(&own, child, &sockets));
         };
-        thread::Builder::new().name("handover".to_owned()).spawn(attempt)?;
-        Ok(Attempt { channel, outcome })
+        let thread = thread::Builder::new().name("handover".to_owned()).spawn(attempt)?;
+        Ok(Attempt { channel, outcome, thread: Some(thread) })
     }
 
     fn start(&self, its_end: OwnedFd) -> Result<Child, Failure> {
@@ -115,10 +117,14 @@ impl Attempt {
     }
 }
 
-/// What was begun and is no longer wanted ends: the new process sees it, and ends too.
+/// What was begun and is no longer wanted ends: the new process sees it, and ends too. One that does
+/// not is made to within two seconds, which are waited for: it holds the sockets, and after us nobody
+/// would take them from it.
 impl Drop for Attempt {
     fn drop(&mut self) {
         self.channel.close();
+        // What it came to was told already, if anybody asks.
+        let _ = self.thread.take().map(JoinHandle::join);
     }
 }
 
