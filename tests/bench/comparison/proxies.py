@@ -127,16 +127,17 @@ def peer(name, directory, api):
 def keygate(binary, directory, api, name="keygate"):
     """keygate set to the job, as it comes or as one of the variants."""
     values = {"upstream": f"http://{api.address}", "workers": 1, **ports()}
-    cores, log = "1", "info,keygate::access=off"
+    cores = "1"
     if name == "unix":
         values["upstream"] = f"unix:{api.socket}"
     if name == "two":
         values["workers"], cores = 2, "0,1"
-    if name == "log":
-        log = "info,keygate::access=debug"
     path = os.path.join(directory, f"{name}.toml")
     stage.config("keygate.toml", path, values)
-    return Server(name, [binary, "run", "--config", path], cores, values, {"KEYGATE_LOG": log},
+    if name == "log":
+        with open(path, "a") as config:
+            config.write(f'\n[access_log]\nfile = "{os.path.join(directory, "access.log")}"\n')
+    return Server(name, [binary, "run", "--config", path], cores, values, {"KEYGATE_LOG": "info,keygate::access=off"},
                   os.path.join(directory, f"{name}.out"))
 
 
