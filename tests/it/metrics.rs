@@ -12,6 +12,7 @@ use crate::actors::{eventually, scripts};
 /// Every metric: its name, its type, and its labels. Names can be added, never changed.
 const METRICS: &[(&str, &str, &str)] = &[
     ("keygate_accept_errors_total", "counter", "listener"),
+    ("keygate_access_log_lines_dropped_total", "counter", ""),
     ("keygate_accounts", "gauge", ""),
     ("keygate_attempts_limited_total", "counter", ""),
     ("keygate_body_memory_bytes", "gauge", ""),
@@ -45,6 +46,7 @@ const METRICS: &[(&str, &str, &str)] = &[
     ("keygate_reloads_total", "counter", "result"),
     ("keygate_request_duration_seconds", "histogram", "le"),
     ("keygate_requests_total", "counter", "outcome reason route"),
+    ("keygate_state_write_errors_total", "counter", ""),
     ("keygate_table_generation", "gauge", ""),
     ("keygate_table_info", "gauge", "digest"),
     ("keygate_tls_handshakes_total", "counter", "result"),
