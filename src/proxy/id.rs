@@ -14,6 +14,13 @@ const BLOCK: usize = 32;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
+/// Where the ids of one worker begin. Without randomness they still differ within it.
+pub(super) fn anywhere() -> [u64; 2] {
+    let mut seed = [[0u8; 8]; 2];
+    let _ = getrandom::fill(seed.as_flattened_mut());
+    seed.map(u64::from_le_bytes)
+}
+
 /// Makes the ids of one worker: 128 bits that begin at random and never repeat within it. They
 /// name requests; they protect nothing.
 #[derive(Debug)]
@@ -27,10 +34,7 @@ pub(super) struct RequestIds {
 impl RequestIds {
     /// Begins anywhere.
     pub(super) fn new() -> Self {
-        let mut seed = [[0u8; 8]; 2];
-        // Without randomness the ids are still unique within the worker.
-        let _ = getrandom::fill(seed.as_flattened_mut());
-        let [worker, next] = seed.map(u64::from_le_bytes);
+        let [worker, next] = anywhere();
         Self { worker, next: Cell::new(next), room: RefCell::default() }
     }
 

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::id::anywhere;
 use super::id::mix;
 use crate::config::Tracing;
 use crate::observe::Trace;
@@ -32,10 +33,7 @@ pub(super) struct Traces {
 impl Traces {
     /// Begins anywhere.
     pub(super) fn new() -> Self {
-        let mut seed = [[0u8; 8]; 2];
-        // Without randomness ids still differ within the worker.
-        let _ = getrandom::fill(seed.as_flattened_mut());
-        let [worker, next] = seed.map(u64::from_le_bytes);
+        let [worker, next] = anywhere();
         Self { worker, next: Cell::new(next), room: RefCell::default() }
     }
 

@@ -26,10 +26,7 @@ pub(super) async fn drain(
         () = signals.end() => {}
     }
     phase.send_replace(Phase::Draining(clock::mono() + drain.timeout));
-    tokio::select! {
-        () = join(workers) => tracing::info!("drained"),
-        () = signals.end() => tracing::warn!("told twice: ending at once"),
-    }
+    finish(join(workers), signals).await;
 }
 
 /// Another process serves already, so nobody hurries: connections end with their next answer. The
@@ -50,6 +47,10 @@ pub(super) async fn leave(
         () = signals.end() => {}
     }
     phase.send_replace(Phase::Draining(until));
+    finish(joined, signals).await;
+}
+
+async fn finish(joined: impl Future<Output = ()>, signals: &mut Signals) {
     tokio::select! {
         () = joined => tracing::info!("drained"),
         () = signals.end() => tracing::warn!("told twice: ending at once"),
