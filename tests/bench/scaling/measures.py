@@ -165,7 +165,8 @@ def lookup(made):
 
 def percentile(made, served):
     """The 99th percentile of 1,000 requests a second over 20 connections, in milliseconds."""
-    log = os.path.join(served.directory, "latency")
+    # Not beside the configuration: its directory is watched, and each line would be an event.
+    log = os.path.join(made.directory, "latency")
     if os.path.exists(log):
         os.remove(log)
     done = subprocess.run(["taskset", "-c", "0", stage.program("h2load"), "--h1", "-t1", "-c20", "-m1", "--rps=50",
@@ -193,12 +194,11 @@ def latency(made):
                 stop = threading.Event()
 
                 def churn():
-                    turn = 0
                     while not stop.is_set():
-                        turn += 1
-                        served.keys.replace(2, f", turn {number} {turn}")()
+                        next(changes)()
                         stop.wait(0.5)
 
+                before = served.status()["generation"]
                 # The one who writes is a process of his own kind: on the generators' core.
                 thread = threading.Thread(target=churn)
                 os.sched_setaffinity(0, {0})
@@ -209,6 +209,8 @@ def latency(made):
                     stop.set()
                     thread.join()
                     os.sched_setaffinity(0, range(os.cpu_count()))
+                if served.status()["generation"] == before:
+                    raise RuntimeError("nothing was loaded while it was measured")
         rows.append(median(f"99th percentile with reloads to without, {kind}", ratios, 1.2, ""))
     return rows
 
