@@ -123,10 +123,18 @@ impl Outlet {
         let length = lead.next().and_then(|length| usize::try_from(length).ok()).unwrap_or(0);
         let last = lead.next().unwrap_or(0).to_le_bytes();
         let (first, second) = self.ring.pieces(self.read.wrapping_add(2), length / WORD);
-        for word in first.iter().chain(second) {
-            lines.extend_from_slice(&word.load(Relaxed).to_le_bytes());
+        let from = lines.len();
+        // Room is made once, not looked for at each word.
+        lines.resize(from + length, 0);
+        let line = lines.get_mut(from..).unwrap_or_default();
+        let (whole, rest) = line.as_chunks_mut::<WORD>();
+        let (before, after) = whole.split_at_mut_checked(first.len()).unwrap_or_default();
+        for (words, chunks) in [(first, before), (second, after)] {
+            for (word, chunk) in words.iter().zip(chunks) {
+                *chunk = word.load(Relaxed).to_le_bytes();
+            }
         }
-        lines.extend(last.iter().take(length % WORD));
+        rest.iter_mut().zip(last).for_each(|(to, from)| *to = from);
         self.read = self.read.wrapping_add(2 + length / WORD);
     }
 }

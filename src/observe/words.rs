@@ -74,8 +74,9 @@ pub(super) fn address(line: &mut Vec<u8>, address: IpAddr) {
 
 /// A text as a JSON string (RFC 8259, section 7), its quotes included.
 pub(super) fn string(line: &mut Vec<u8>, text: &str) {
-    let special = |byte: u8| byte < 0x20 || byte == b'"' || byte == b'\\';
-    if text.bytes().any(special) {
+    let special = |byte: u8| (byte < 0x20) | (byte == b'"') | (byte == b'\\');
+    // To the end in any case: so many bytes at once are looked at.
+    if text.bytes().fold(false, |any, byte| any | special(byte)) {
         // A text is always written.
         let _ = serde_json::to_writer(line, text);
         return;
