@@ -192,7 +192,6 @@ impl Client {
         };
         let builder = http2::builder(streams.clone(), bounds.streams);
         let io = Framed::new(begun, bounds.head);
-        let orderly = io.orderly();
         let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
         tokio::select! {
             biased;
@@ -206,7 +205,6 @@ impl Client {
                 () = origin.started() => {}
             },
         }
-        orderly.set(true);
         connection.as_mut().graceful_shutdown();
         tokio::select! {
             biased;

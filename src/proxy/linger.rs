@@ -1,7 +1,9 @@
 //! Closing a connection so that its last answer arrives.
 //!
 //! A socket that is closed with unread input resets the connection, and a reset overtakes the
-//! answer. So our side is shut first, and what still comes is read away for a moment.
+//! answer. So our side is shut first, and what still comes is read away for a moment. Of who sends
+//! too much no more is read, but the moment is the same: the answer has that long to arrive, and
+//! what is sent meanwhile stays where it is.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -13,7 +15,7 @@ use tokio::time::Sleep;
 const LONGEST: Duration = Duration::from_secs(1);
 const MOST: usize = 1024 * 1024;
 
-/// Reads until the other side closes too, within bounds.
+/// Reads until the other side closes too, within bounds of time and of number.
 pub(super) async fn linger(mut io: impl AsyncRead + Unpin) {
     let mut rest = Rest::new();
     std::future::poll_fn(|context| rest.poll(Pin::new(&mut io), context)).await;
@@ -39,7 +41,10 @@ impl Rest {
         context: &mut Context<'_>,
     ) -> Poll<()> {
         let mut space = [0; 4096];
-        while self.read <= MOST && self.timer.as_mut().poll(context).is_pending() {
+        while self.timer.as_mut().poll(context).is_pending() {
+            if self.read > MOST {
+                return Poll::Pending;
+            }
             let mut buffer = ReadBuf::new(&mut space);
             let read = ready!(io.as_mut().poll_read(context, &mut buffer));
             if read.is_err() || buffer.filled().is_empty() {

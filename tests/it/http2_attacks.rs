@@ -127,6 +127,28 @@ fn floods_of_frames_that_carry_nothing_end_the_connection() {
     }
 }
 
+/// Who has sent more than was read when the connection ended still learns why: what is on its way
+/// is read away rather than answered by a reset, which would overtake the reason. Of what has no
+/// end not all is read, and nobody is waited for longer than a moment.
+#[test]
+fn who_floods_learns_why_and_is_let_go_after_a_moment() {
+    let stage = Stage::new();
+    let unknown = frame(0xee, 0, 0, &[]);
+    let mut frames = stage.attack();
+    frames.ask(1, &head("GET", "/"));
+    assert!(frames.send(unknown.repeat(100_000)), "reset while it sends 900 KB");
+    assert_eq!(frames.ended(), Some(PROTOCOL_ERROR));
+    assert!(frames.send(&unknown), "reset, although all could be read away");
+
+    let mut frames = stage.attack();
+    frames.ask(1, &head("GET", "/"));
+    let began = Instant::now();
+    assert!(!frames.send(unknown.repeat(4_000_000)), "36 MB were taken");
+    assert_eq!(frames.ended(), Some(PROTOCOL_ERROR));
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    stage.bounded("more than is read", 20_000, 4 * MIB);
+}
+
 /// CVE-2019-9515 again, where each frame has work to do for every stream.
 #[test]
 fn settings_for_many_streams_cost_no_more_than_requests() {

@@ -1,9 +1,7 @@
 //! A stream whose input goes through a framer.
 
-use std::cell::Cell;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -27,8 +25,9 @@ pub(in crate::proxy) struct Framed<T> {
     ready: BytesMut,
     ended: bool,
     time: HeadTime,
-    /// Whether the end is an orderly one, so that what was said last is to arrive.
-    orderly: Rc<Cell<bool>>,
+    /// What still comes once our side is shut. Somebody who has sent more before he read that this
+    /// is the end would see the connection reset, and not why it ends, nor which of his requests
+    /// may be sent again.
     rest: Option<Box<Rest>>,
 }
 
@@ -37,14 +36,7 @@ impl<T> Framed<T> {
     pub(in crate::proxy) fn new(io: T, head: Duration) -> Self {
         let (held, ready) = (BytesMut::new(), BytesMut::new());
         let (framer, time) = (Framer::new(clock::mono()), HeadTime::new(head));
-        let (orderly, rest) = (Rc::default(), None);
-        Self { io, framer, held, ready, ended: false, time, orderly, rest }
-    }
-
-    /// To be set before an orderly end. A client that has asked for more before it read that this
-    /// is the end would see the connection reset, and not that its last request may be sent again.
-    pub(in crate::proxy) fn orderly(&self) -> Rc<Cell<bool>> {
-        Rc::clone(&self.orderly)
+        Self { io, framer, held, ready, ended: false, time, rest: None }
     }
 }
 
@@ -134,11 +126,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Framed<T> {
         if this.rest.is_none() {
             ready!(Pin::new(&mut this.io).poll_shutdown(context))?;
         }
-        if this.orderly.get() {
-            let rest = this.rest.get_or_insert_with(|| Box::new(Rest::new()));
-            ready!(rest.poll(Pin::new(&mut this.io), context));
-        }
-        Poll::Ready(Ok(()))
+        let rest = this.rest.get_or_insert_with(|| Box::new(Rest::new()));
+        rest.poll(Pin::new(&mut this.io), context).map(Ok)
     }
 
     fn poll_write_vectored(

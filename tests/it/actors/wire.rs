@@ -9,6 +9,8 @@ use std::time::Duration;
 pub(crate) trait Socket: Read + Write + Send {
     fn patience(&self, limit: Duration);
     fn hang_up(&mut self);
+    /// Forgets what the other side did not take, or nothing could be read before it did.
+    fn forget(&mut self) {}
 }
 
 impl Socket for TcpStream {
@@ -54,6 +56,12 @@ impl Socket for rustls::StreamOwned<rustls::ClientConnection, TcpStream> {
         self.conn.send_close_notify();
         let _ = self.flush();
         self.sock.hang_up();
+    }
+
+    fn forget(&mut self) {
+        while self.conn.wants_write() {
+            self.conn.write_tls(&mut io::sink()).unwrap();
+        }
     }
 }
 
@@ -106,8 +114,11 @@ impl Wire {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.socket.write_all(bytes)?;
-        self.socket.flush()
+        let written = self.socket.write_all(bytes).and_then(|()| self.socket.flush());
+        if written.is_err() {
+            self.socket.forget();
+        }
+        written
     }
 
     /// Reads once; `0` at the end of the stream.
