@@ -83,6 +83,21 @@ class Written(unittest.TestCase):
             (Path(directory) / RULES.name).write_text(changed)
             self.assertNotEqual(promtool("test", "rules", Path(directory) / TESTS.name).returncode, 0)
 
+    def test_an_alert_that_fires_a_minute_earlier_is_noticed(self):
+        def earlier(held):
+            minutes = int(held[1]) * {"m": 1, "h": 60}[held[2]]
+            return f"for: {minutes - 1}m"
+
+        with tempfile.TemporaryDirectory() as directory:
+            shutil.copy(TESTS, directory)
+            changed = re.sub(r"for: (\d+)([mh])\b", earlier, RULES.read_text())
+            (Path(directory) / RULES.name).write_text(changed)
+            done = promtool("test", "rules", Path(directory) / TESTS.name)
+        fired = set(re.findall(r'alertname="(\w+)"', "".join(re.findall(r"got: (.*)", done.stdout + done.stderr))))
+        waiting = {alert["alert"] for alert in alerts() if "for" in alert}
+        self.assertGreater(len(waiting), 20)
+        self.assertEqual(waiting - fired, set(), "fire earlier, and no test notices")
+
     def test_each_alert_says_what_it_means_and_what_to_do(self):
         self.assertGreater(len(alerts()), 25)
         for alert in alerts():
