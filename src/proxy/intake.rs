@@ -80,11 +80,13 @@ impl Intake {
 
     /// Whether the client came by HTTPS: to us, or to a trusted proxy that says so.
     pub(super) fn https(&self, parts: &Parts, transport: Transport) -> bool {
+        if transport == Transport::Tls || !self.trusted_peer {
+            return transport == Transport::Tls;
+        }
         let mut said = parts.headers.get_all("x-forwarded-proto").iter();
         // Said twice it is not believed: nobody knows which of them the proxy said.
         let https = |value: &HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"https");
-        let mut once = || said.next().is_some_and(https) && said.next().is_none();
-        transport == Transport::Tls || (self.trusted_peer && once())
+        said.next().is_some_and(https) && said.next().is_none()
     }
 }
 
