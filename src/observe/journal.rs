@@ -78,30 +78,31 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// Takes over what a configuration says. A file that cannot be opened leaves the one before.
+    /// Takes over what a configuration says: all of it or, where a file cannot be opened, nothing.
     ///
     /// # Errors
     /// When it cannot be opened, or there is no thread to write from.
     pub(super) fn set(self: &Arc<Self>, config: &AccessLog) -> io::Result<()> {
-        self.permits.store(threshold(config.permits), Relaxed);
-        self.user_agent.store(config.user_agent, Relaxed);
-        self.queue.store(config.queue, Relaxed);
         let target = match &config.to {
-            LogTo::Log => {
-                self.on.store(false, Relaxed);
-                return Ok(());
-            }
-            LogTo::Stderr => Target::Stderr,
-            LogTo::File(path) => Target::file(path)?,
+            LogTo::Log => None,
+            LogTo::Stderr => Some(Target::Stderr),
+            LogTo::File(path) => Some(Target::file(path)?),
         };
-        if self.writer.get().is_none() {
+        if target.is_some() && self.writer.get().is_none() {
             let journal = Arc::clone(self);
             let thread = thread::Builder::new().name("access-log".into());
             let thread = thread.spawn(move || journal.write())?;
             let _ = self.writer.set(thread.thread().clone());
         }
-        self.order(|orders| orders.target = Some(target));
-        self.on.store(true, Relaxed);
+        // Nothing from here on can fail.
+        self.permits.store(threshold(config.permits), Relaxed);
+        self.user_agent.store(config.user_agent, Relaxed);
+        self.queue.store(config.queue, Relaxed);
+        let on = target.is_some();
+        if on {
+            self.order(|orders| orders.target = target);
+        }
+        self.on.store(on, Relaxed);
         Ok(())
     }
 
@@ -323,6 +324,20 @@ mod tests {
         lane.take(b"c\n".to_vec());
         journal.flush();
         assert_eq!(read("b"), "b\nc\n");
+    }
+
+    #[test]
+    fn what_cannot_be_opened_leaves_all_as_it_was() {
+        let directory = tempfile::tempdir().unwrap();
+        let journal = Arc::new(Journal::default());
+        journal.set(&to(&directory.path().join("log"), 1.0)).unwrap();
+        let lane = Lane::new(Arc::clone(&journal));
+        let wrong =
+            AccessLog { user_agent: true, queue: 7, ..to(&directory.path().join("none/log"), 0.0) };
+        let queue = journal.queue.load(Relaxed);
+        journal.set(&wrong).unwrap_err();
+        assert!(lane.is_on() && lane.chooses() && !lane.tells_agent());
+        assert_eq!(journal.queue.load(Relaxed), queue);
     }
 
     #[test]
