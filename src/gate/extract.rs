@@ -118,11 +118,13 @@ fn accepts_json(facts: &Facts<'_>) -> bool {
     })
 }
 
-/// `q=0`, or a weight that is no number (RFC 9110, section 12.4.2).
+/// `q=0`, or a weight that is no number: digits and a point (RFC 9110, section 12.4.2).
 fn is_zero_weight(parameter: &str) -> bool {
     match parameter.split_once('=') {
         Some((name, weight)) if name.trim().eq_ignore_ascii_case("q") => {
-            !weight.trim().parse::<f32>().is_ok_and(|weight| weight > 0.0)
+            let weight = weight.trim();
+            let plain = weight.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
+            !(plain && weight.parse::<f32>().is_ok_and(|weight| weight > 0.0))
         }
         _ => false,
     }

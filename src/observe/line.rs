@@ -107,7 +107,10 @@ impl Members<'_> {
     fn host(&mut self, host: &str) {
         let (name, port) = match host.rsplit_once(':') {
             // What ends an IPv6 address is none.
-            Some((name, port)) if !port.ends_with(']') => (name, port.parse::<u16>().ok()),
+            Some((name, port)) if !port.ends_with(']') => {
+                let digits = port.bytes().all(|byte| byte.is_ascii_digit());
+                (name, digits.then(|| port.parse::<u16>().ok()).flatten())
+            }
             _ => (host, None),
         };
         let name = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);

@@ -167,7 +167,14 @@ fn one_host(parts: &Parts, said: &Said<'_>) -> Result<HeaderValue, Denial> {
 fn is_host(value: &HeaderValue) -> bool {
     let Ok(text) = value.to_str() else { return false };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~:[]%!$&'()*+,;=".contains(&byte);
-    text.bytes().all(plain) && text.parse::<Authority>().is_ok_and(|host| !host.host().is_empty())
+    let Ok(authority) = text.parse::<Authority>() else { return false };
+    let port = text.strip_prefix(authority.host());
+    // Where there is a port, it has digits only (RFC 3986, section 3.2.3).
+    let digits = |rest: &str| {
+        let port = rest.strip_prefix(':');
+        rest.is_empty() || port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
+    };
+    text.bytes().all(plain) && !authority.host().is_empty() && port.is_some_and(digits)
 }
 
 #[cfg(test)]
@@ -176,10 +183,28 @@ mod tests {
 
     #[test]
     fn a_host_is_a_host_and_perhaps_a_port() {
-        for good in ["a", "a.example", "a:8443", "127.0.0.1", "[::1]:443", "a_b.example"] {
+        for good in
+            ["a", "a.example", "a:8443", "127.0.0.1", "[::1]:443", "a_b.example", "a:", "[::1]"]
+        {
             assert!(is_host(&HeaderValue::from_str(good).unwrap()), "{good}");
         }
-        for bad in ["", "a/b", "u@a", "a b", "a#b", "a?b", "a\\b", "a:b:c"] {
+        for bad in [
+            "",
+            "a/b",
+            "u@a",
+            "a b",
+            "a#b",
+            "a?b",
+            "a\\b",
+            "a:b:c",
+            "a:+80",
+            "a:-1",
+            "a:x",
+            "a:8 0",
+            "[::1]:+80",
+            "[::1]80",
+            "a:80:80",
+        ] {
             assert!(!is_host(&HeaderValue::from_str(bad).unwrap()), "{bad}");
         }
     }
