@@ -29,6 +29,10 @@
 //! | `keygate.overhead` | seconds to the answer's head that were keygate's own |
 //! | `keygate.upstream.duration` | seconds that were waited for the upstream's head |
 //!
+//! Of a request whose head could not be read (`malformed_request`, `request_timeout`, and an
+//! `ambiguous_path` that is no text) what the head would have said is absent: method, path, version,
+//! host.
+//!
 //! What is known when a request's fate is settled is written then, straight into the memory of its
 //! line: the head. The rest follows at its end.
 
@@ -135,10 +139,14 @@ pub(super) fn head(
 ) {
     begin(line);
     let mut members = Members(line);
-    members.method(about.method);
+    if let Some(method) = about.method {
+        members.method(method);
+    }
     members.plain(",\"url.scheme\":", access::transport(about.transport));
-    members.text(",\"url.path\":", access::path(about.path));
-    members.plain(",\"network.protocol.version\":", about.version);
+    members.maybe(",\"url.path\":", about.path.map(access::path));
+    if let Some(version) = about.version {
+        members.plain(",\"network.protocol.version\":", version);
+    }
     members.address(",\"client.address\":", about.client);
     members.address(",\"network.peer.address\":", about.peer);
     if let Some(host) = about.host {
@@ -252,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_method_that_nobody_knows_is_another_one() {
-        let line = of(&About { method: "BREW", ..anonymous() });
+        let line = of(&About { method: Some("BREW"), ..anonymous() });
         assert_eq!(line["http.request.method"], "_OTHER");
         assert_eq!(line["http.request.method_original"], "BREW");
         assert!(of(&anonymous()).get("http.request.method_original").is_none());
@@ -262,7 +270,7 @@ mod tests {
     fn what_strangers_write_neither_breaks_a_line_nor_makes_it_endless() {
         let agent = format!("\"}}\n{{\u{1}{}", "é".repeat(5000));
         let path = format!("/\"{}?secret", "x".repeat(5000));
-        let about = About { agent: Some(&agent), path: &path, ..anonymous() };
+        let about = About { agent: Some(&agent), path: Some(&path), ..anonymous() };
         let line = of(&about);
         assert_eq!(line["user_agent.original"], cut(&agent, AGENT));
         assert_eq!(line["url.path"].as_str().map(str::len), Some(access::PATH));

@@ -115,10 +115,10 @@ pub(super) const fn labels(fate: Option<Fate>) -> (Outcome, &'static str) {
 /// only when a line will be written.
 #[derive(Clone, Copy, Debug)]
 pub struct About<'a> {
-    /// The request's method.
-    pub method: &'a str,
-    /// The request's path; a query that follows it is not logged.
-    pub path: &'a str,
+    /// The request's method, where its head could be read.
+    pub method: Option<&'a str>,
+    /// The request's path, likewise; a query that follows it is not logged.
+    pub path: Option<&'a str>,
     /// What `X-Request-Id` says.
     pub request_id: &'a str,
     /// Who is believed to have sent it.
@@ -131,8 +131,8 @@ pub struct About<'a> {
     pub agent: Option<&'a str>,
     /// How it arrived.
     pub transport: Transport,
-    /// `1.0`, `1.1` or `2`.
-    pub version: &'static str,
+    /// `1.0`, `1.1` or `2`, where its head could be read.
+    pub version: Option<&'static str>,
     /// The generation of the table that decided.
     pub generation: u64,
     /// The key that was presented, where it is known.
@@ -146,12 +146,12 @@ pub struct About<'a> {
 /// A copy of [`About`] that lives as long as the request.
 #[derive(Debug)]
 pub(super) struct Detail {
-    pub(super) method: Box<str>,
-    pub(super) path: Box<str>,
+    pub(super) method: Option<Box<str>>,
+    pub(super) path: Option<Box<str>>,
     pub(super) request_id: Box<str>,
     pub(super) client: IpAddr,
     pub(super) transport: Transport,
-    pub(super) version: &'static str,
+    pub(super) version: Option<&'static str>,
     pub(super) generation: u64,
     pub(super) key: Option<KeyId>,
     pub(super) account: Option<AccountId>,
@@ -161,8 +161,8 @@ pub(super) struct Detail {
 impl Detail {
     fn new(about: &About<'_>) -> Self {
         Self {
-            method: about.method.into(),
-            path: access::path(about.path).into(),
+            method: about.method.map(Into::into),
+            path: about.path.map(|path| access::path(path).into()),
             request_id: about.request_id.into(),
             client: about.client,
             transport: about.transport,

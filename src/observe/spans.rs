@@ -76,13 +76,17 @@ fn texts(detail: &Detail) -> Vec<(&'static str, String)> {
         Transport::Plain => "http",
     };
     let mut texts = vec![
-        ("http.request.method", detail.method.to_string()),
-        ("url.path", detail.path.to_string()),
         ("url.scheme", scheme.to_owned()),
-        ("network.protocol.version", detail.version.to_owned()),
         ("client.address", detail.client.to_string()),
         ("keygate.request_id", detail.request_id.to_string()),
     ];
+    for (name, text) in [
+        ("http.request.method", detail.method.as_deref()),
+        ("url.path", detail.path.as_deref()),
+        ("network.protocol.version", detail.version),
+    ] {
+        texts.extend(text.map(|text| (name, text.to_owned())));
+    }
     texts.extend(detail.key.as_ref().map(|key| ("keygate.key", key.to_string())));
     texts.extend(detail.account.as_ref().map(|id| ("keygate.account", id.to_string())));
     texts

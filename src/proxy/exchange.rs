@@ -46,6 +46,8 @@ pub(super) struct Exchange {
     method: Method,
     uri: Uri,
     version: Version,
+    /// Whether these three are not what came, since that could not be read.
+    unread: bool,
     /// What is told of a request only where somebody asks for it.
     host: Option<HeaderValue>,
     agent: Option<HeaderValue>,
@@ -69,6 +71,7 @@ impl Exchange {
             method: parts.method.clone(),
             uri: parts.uri.clone(),
             version: parts.version,
+            unread: false,
             host: None,
             agent: None,
             bearer: false,
@@ -83,6 +86,7 @@ impl Exchange {
     /// Notes who asks, in what trace, and for what host.
     pub(super) fn meet(&mut self, parts: &Parts, intake: &Intake) {
         self.client = intake.client;
+        self.unread = intake.unread;
         let tracing = self.world.tracing();
         if tracing.traceparent {
             let trusted = match tracing.trust {
@@ -186,16 +190,17 @@ impl Exchange {
         let id = record.map(|record| record.id());
         let rule = self.route.and_then(|route| world.snapshot().routes().get(route));
         let agent = self.agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+        let read = |said| (!self.unread).then_some(said);
         let about = About {
-            method: self.method.as_str(),
-            path: self.uri.path(),
+            method: read(self.method.as_str()),
+            path: read(self.uri.path()),
             request_id: self.request_id.to_str().unwrap_or_default(),
             client: self.client,
             peer: self.origin.peer.address,
             host: self.host.as_ref().and_then(|host| host.to_str().ok()),
             agent: agent.as_deref(),
             transport: self.transport,
-            version: version(self.version),
+            version: (!self.unread).then(|| version(self.version)),
             generation: world.generation(),
             key: id.as_ref(),
             account: record.map(|record| record.account()),

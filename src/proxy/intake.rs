@@ -28,6 +28,8 @@ pub struct Intake {
     trusted_peer: bool,
     /// The one host that the request names, or what is wrong with its form.
     pub host: Result<HeaderValue, Denial>,
+    /// Whether its head could not be read, so that its parts are not those that came.
+    pub(super) unread: bool,
 }
 
 impl Intake {
@@ -38,7 +40,9 @@ impl Intake {
             Some(input) => input.take(origin.number()),
             None => http2::flaw(&parts.headers),
         };
-        Self::of(parts, origin.peer.address, origin.peer.trusting(trusted), flaw)
+        let this = Self::of(parts, origin.peer.address, origin.peer.trusting(trusted), flaw);
+        let replaced = matches!(flaw, Some(Flaw::Malformed | Flaw::Late | Flaw::Path));
+        Self { unread: replaced && origin.input.is_some(), ..this }
     }
 
     /// Reads a request that came from a peer, by whatever way; `flaw` is what is wrong with it that
@@ -47,7 +51,7 @@ impl Intake {
     pub fn of(parts: &Parts, peer: IpAddr, trusted: &[IpNet], flaw: Option<Flaw>) -> Self {
         let (client, hops) = client_address(peer, trusted, &parts.headers);
         let trusted_peer = trusted.iter().any(|network| network.contains(&peer));
-        Self { client, hops, trusted_peer, host: form(parts, flaw) }
+        Self { client, hops, trusted_peer, host: form(parts, flaw), unread: false }
     }
 
     /// The facts that a decision looks at.

@@ -83,6 +83,34 @@ fn documented() -> BTreeSet<String> {
     names.map(str::to_owned).collect()
 }
 
+/// What stands in for such a head within keygate is nobody's request.
+#[test]
+fn of_a_head_that_cannot_be_read_nothing_is_invented() {
+    let (_origin, sidecar) = start(FILE);
+    for (head, status) in [
+        ("GET / HTTP/1.1\r\nHost : a\r\n\r\n", 400),
+        ("GET /\u{1} HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    ] {
+        let mut client = sidecar.client();
+        client.send(head);
+        let answer = client.response("GET");
+        assert_eq!(answer.status, status, "{head:?}");
+        let line = line(&sidecar, answer.value("x-request-id").unwrap());
+        for member in [
+            "http.request.method",
+            "http.request.method_original",
+            "url.path",
+            "network.protocol.version",
+            "server.address",
+            "server.port",
+        ] {
+            assert!(line.get(member).is_none(), "{member}: {line}");
+        }
+        assert_eq!(line["client.address"], "127.0.0.1");
+        assert_eq!(line["http.response.status_code"], status);
+    }
+}
+
 #[test]
 fn a_line_tells_all_that_is_known_of_a_request_in_documented_members_and_stderr_tells_nothing() {
     let (origin, sidecar) = start(&format!("{FILE}user_agent = true\n"));

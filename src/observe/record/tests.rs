@@ -10,15 +10,15 @@ use crate::observe::Metrics;
 
 pub(crate) fn anonymous() -> About<'static> {
     About {
-        method: "GET",
-        path: "/",
+        method: Some("GET"),
+        path: Some("/"),
         request_id: "r",
         client: IpAddr::from([192, 0, 2, 7]),
         peer: IpAddr::from([192, 0, 2, 8]),
         host: None,
         agent: None,
         transport: Transport::Plain,
-        version: "2",
+        version: Some("2"),
         generation: 1,
         key: None,
         account: None,
@@ -28,8 +28,8 @@ pub(crate) fn anonymous() -> About<'static> {
 
 fn request<'a>(key: &'a Name, account: &'a Name) -> About<'a> {
     About {
-        method: "POST",
-        path: "/v1/things?api_key=SECRET",
+        method: Some("POST"),
+        path: Some("/v1/things?api_key=SECRET"),
         request_id: "r-1",
         transport: Transport::Tls,
         generation: 3,
