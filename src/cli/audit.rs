@@ -2,6 +2,8 @@
 //! what cannot be told is not done, unless it only takes rights away.
 
 use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
 
 use serde_json::Map;
 use serde_json::Value;
@@ -22,18 +24,21 @@ use crate::source::Source;
 
 type Members = Map<String, Value>;
 
+/// How long somebody in a hurry waits for the audit log.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Writes what was edited, and before it, where there is an audit log, what that changes.
 pub(super) fn save(ring: &Ring, edit: Edit) -> Result<(), Problems> {
     let Some(log) = &ring.audit else { return Ok(edit.save()?) };
-    let failed = tell(ring, log, &edit)?;
+    let failed = tell(ring, log, &edit, AuditLog::append)?;
     write(log, edit, failed)
 }
 
-/// As [`save`], for what takes rights away: a disk that is full is no reason to leave a key in force
-/// that has leaked. What could not be told is a warning.
+/// As [`save`], for what takes rights away: a disk that is full or hangs is no reason to leave a key
+/// in force that has leaked. What could not be told is a warning.
 pub(super) fn save_in_any_case(ring: &Ring, edit: Edit) -> Result<(), Problems> {
     let Some(log) = &ring.audit else { return Ok(edit.save()?) };
-    match tell(ring, log, &edit) {
+    match tell(ring, log, &edit, |log, event| log.append_within(event, PATIENCE)) {
         Ok(failed) => write(log, edit, failed),
         Err(_) => {
             edit.save()?;
@@ -48,7 +53,12 @@ pub(super) fn save_in_any_case(ring: &Ring, edit: Edit) -> Result<(), Problems> 
 }
 
 /// Writes what an edit changes; gives what tells that it came to nothing.
-fn tell(ring: &Ring, log: &AuditLog, edit: &Edit) -> Result<Event, Problems> {
+fn tell(
+    ring: &Ring,
+    log: &AuditLog,
+    edit: &Edit,
+    append: impl Fn(&AuditLog, &Event) -> io::Result<()>,
+) -> Result<Event, Problems> {
     let edit_id = new_key_id(clock::now()).map(|id| id.to_string()).unwrap_or_default();
     let common = |name: &str| {
         let mut event = audit_event(name);
@@ -59,7 +69,7 @@ fn tell(ring: &Ring, log: &AuditLog, edit: &Edit) -> Result<Event, Problems> {
     for (name, members) in changes(ring, edit) {
         let mut event = common(name);
         event.extend(members);
-        append(log, &event)?;
+        append(log, &event).map_err(|error| unwritten(log, &error))?;
     }
     Ok(common("edit.failed"))
 }
@@ -68,19 +78,17 @@ fn write(log: &AuditLog, edit: Edit, mut failed: Event) -> Result<(), Problems> 
     edit.save().map_err(|problem| {
         failed.insert("error".into(), problem.message.clone().into());
         // The key file says how it is; this says only why the lines above it came to nothing.
-        let _ = log.append(&failed);
+        let _ = log.append_within(&failed, PATIENCE);
         Problems::from(problem)
     })
 }
 
-fn append(log: &AuditLog, event: &Event) -> Result<(), Problems> {
-    log.append(event).map_err(|error| {
-        let file = log.path().display();
-        let message = format!("the audit log `{file}` cannot be written: {error}");
-        let help = "nothing was changed: what cannot be told is not done. Run this as a user who \
-                    may write to it, or make room";
-        Problem::new(message).help(help).into()
-    })
+fn unwritten(log: &AuditLog, error: &io::Error) -> Problem {
+    let file = log.path().display();
+    let message = format!("the audit log `{file}` cannot be written: {error}");
+    let help = "nothing was changed: what cannot be told is not done. Run this as a user who may \
+                write to it, or make room";
+    Problem::new(message).help(help)
 }
 
 /// Each record that differs, with the members that do.

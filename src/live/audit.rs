@@ -4,8 +4,8 @@
 use serde_json::Value;
 
 use super::changes::Changes;
+use super::clerk::Clerk;
 use super::world::World;
-use crate::observe::AuditLog;
 use crate::observe::Event;
 use crate::observe::audit_event;
 use crate::source::Problems;
@@ -19,16 +19,16 @@ pub(super) fn table(world: &World) -> Table {
 }
 
 /// Says that the process begins or ends to do something.
-pub(super) fn process(log: Option<&AuditLog>, name: &str, world: &World) {
+pub(super) fn process(log: Option<&Clerk>, name: &str, world: &World) {
     let Some(log) = log else { return };
     let mut event = audit_event(name);
     put(&mut event, ["generation", "digest"], &table(world));
-    log.note(&event);
+    log.take(event);
 }
 
 /// What came of reading the files again.
 pub(super) struct Reload<'r> {
-    pub(super) log: Option<&'r AuditLog>,
+    pub(super) log: Option<&'r Clerk>,
     /// Whether somebody asked for it; else files had changed.
     pub(super) asked: bool,
 }
@@ -73,7 +73,7 @@ impl Reload<'_> {
         put(&mut event, ["generation_before", "digest_before"], before);
         put(&mut event, ["generation", "digest"], after);
         more(&mut event);
-        log.note(&event);
+        log.take(event);
     }
 }
 

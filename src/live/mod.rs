@@ -5,6 +5,7 @@
 
 mod audit;
 mod changes;
+mod clerk;
 mod fingerprint;
 mod mounts;
 mod reload;
@@ -30,6 +31,7 @@ use crate::observe::Occupancy;
 use crate::observe::Status;
 
 pub use self::mounts::frozen;
+pub use self::reload::Chronicle;
 pub use self::reload::Farewell;
 pub use self::reload::Files;
 pub use self::reload::Reloader;

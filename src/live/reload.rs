@@ -1,12 +1,14 @@
 //! Files → the next world. What does not load changes nothing, except that what is known to be
 //! revoked stays revoked.
 
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::Live;
 use super::audit;
 use super::changes::Changes;
+use super::clerk::Clerk;
 use super::fingerprint::Fingerprint;
 use super::mounts;
 use super::world::World;
@@ -44,7 +46,7 @@ pub struct Reloader {
     store: KeyStore,
     /// Worlds that were in force and that somebody may still look at.
     retired: Vec<Arc<World>>,
-    audit: Option<AuditLog>,
+    audit: Option<Clerk>,
     /// Whether somebody asked for this reload.
     asked: bool,
 }
@@ -73,7 +75,6 @@ impl Reloader {
         let revocations = keyring.revocations;
         let world = World::new(&config, keys, &revocations, 1, metrics);
         let seen = fingerprint.clone();
-        let audit = config.audit_log.file.clone().map(AuditLog::new);
         let this = Self {
             files,
             config,
@@ -83,7 +84,7 @@ impl Reloader {
             seen,
             store,
             retired: Vec::new(),
-            audit,
+            audit: None,
             asked: false,
         };
         Ok((this, world, problems))
@@ -119,10 +120,15 @@ impl Reloader {
         self.store.doubt();
     }
 
-    /// Tells the audit log that the process begins. What is returned tells it of the end.
-    pub fn begins(&self, live: &Arc<Live>) -> Farewell {
-        audit::process(self.audit.as_ref(), "process.start", &live.world());
-        Farewell { audit: self.audit.clone(), live: Arc::clone(live) }
+    /// Begins to write the audit log, if there is one. What is returned tells it of the process.
+    ///
+    /// # Errors
+    /// When the system gives no thread.
+    pub fn chronicle(&mut self, live: &Arc<Live>) -> io::Result<Chronicle> {
+        let clerk = |log| Clerk::start(log, Arc::clone(live.metrics()));
+        self.audit =
+            self.config.audit_log.file.clone().map(AuditLog::new).map(clerk).transpose()?;
+        Ok(Chronicle { audit: self.audit.clone(), live: Arc::clone(live) })
     }
 
     /// Loads again and swaps, or keeps what is in force. `asked` is whether somebody said so.
@@ -219,24 +225,39 @@ impl Reloader {
     }
 }
 
+/// Tells the audit log that a process begins.
+#[derive(Debug)]
+pub struct Chronicle {
+    audit: Option<Clerk>,
+    live: Arc<Live>,
+}
+
+impl Chronicle {
+    /// It serves. What is returned tells of its end.
+    pub fn begins(self) -> Farewell {
+        audit::process(self.audit.as_ref(), "process.start", &self.live.world());
+        Farewell(self)
+    }
+}
+
 /// Tells the audit log that a process drains, and when it is dropped that it has ended.
 #[derive(Debug)]
 #[must_use = "dropping it tells the end"]
-pub struct Farewell {
-    audit: Option<AuditLog>,
-    live: Arc<Live>,
-}
+pub struct Farewell(Chronicle);
 
 impl Farewell {
     /// It takes no more connections.
     pub fn drains(&self) {
-        audit::process(self.audit.as_ref(), "process.drain", &self.live.world());
+        let Chronicle { audit, live } = &self.0;
+        audit::process(audit.as_ref(), "process.drain", &live.world());
     }
 }
 
 impl Drop for Farewell {
     fn drop(&mut self) {
-        audit::process(self.audit.as_ref(), "process.stop", &self.live.world());
+        let Chronicle { audit, live } = &self.0;
+        audit::process(audit.as_ref(), "process.stop", &live.world());
+        audit.iter().for_each(Clerk::end);
     }
 }
 

@@ -29,6 +29,9 @@ use std::env;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::thread;
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -75,12 +78,17 @@ impl AuditLog {
         if file.metadata()?.is_file() { file.sync_data() } else { Ok(()) }
     }
 
-    /// The same for a process that goes on whatever comes of it.
-    pub fn note(&self, event: &Event) {
-        if let Err(error) = self.append(event) {
-            let file = self.0.display();
-            tracing::error!(%error, %file, "the audit log cannot be written");
-        }
+    /// As [`AuditLog::append`], but waits for a time at most: the line may come to be written all the
+    /// same, by a disk that answers again.
+    ///
+    /// # Errors
+    /// When not all of it was written by then.
+    pub fn append_within(&self, event: &Event, time: Duration) -> io::Result<()> {
+        let (log, event) = (self.clone(), event.clone());
+        let (told, written) = sync_channel(1);
+        let thread = thread::Builder::new().name("audit-log".to_owned());
+        thread.spawn(move || told.send(log.append(&event)))?;
+        written.recv_timeout(time).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

@@ -42,6 +42,7 @@ pub(super) struct ProcessCells {
     pub(super) files_checked: AtomicI64,
     pub(super) panics: AtomicU64,
     pub(super) state_write_errors: AtomicU64,
+    pub(super) audit_lines_dropped: AtomicU64,
 }
 
 /// How reading the files again went.
@@ -92,6 +93,7 @@ impl ProcessCells {
             files_checked: AtomicI64::new(now.as_second()),
             panics: AtomicU64::new(0),
             state_write_errors: AtomicU64::new(0),
+            audit_lines_dropped: AtomicU64::new(0),
         }
     }
 
@@ -245,6 +247,11 @@ impl Metrics {
     /// A bug was met, and a connection ended by it.
     pub fn panicked(&self) {
         self.shared.process.panics.fetch_add(1, Relaxed);
+    }
+
+    /// A line of the audit log could not be written, or not in time.
+    pub fn audit_line_dropped(&self) {
+        self.shared.process.audit_lines_dropped.fetch_add(1, Relaxed);
     }
 
     /// What shall outlive the process could not be written.

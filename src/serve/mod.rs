@@ -115,7 +115,7 @@ pub struct Addresses {
 /// # Errors
 /// When an address or something of the system cannot be had, or a worker ended by itself.
 pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
-    let Prepared { reloader, live, warnings, echo, passed, predecessor } = prepared;
+    let Prepared { mut reloader, live, warnings, echo, passed, predecessor } = prepared;
     observe::log::count_panics(Arc::clone(live.metrics()));
     for warning in warnings.iter() {
         tracing::warn!("{}", warning.line());
@@ -146,7 +146,7 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         let workers = start(&live, bound, &told)?;
         #[cfg(feature = "otlp")]
         let exporter = Exporter::start(config.collector.as_ref(), live.metrics())?;
-        let farewell = reloader.begins(&live);
+        let farewell = reloader.chronicle(&live)?.begins();
         let hints = live::watch(Arc::clone(&live), reloader)?;
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let addresses = Addresses::of(&spots, door.as_ref());

@@ -1,7 +1,9 @@
 //! The audit log: who changed which key from what to what, and what has been in force.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -9,9 +11,10 @@ use rustix::process::Signal;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::actors::client::bearer;
 use crate::actors::eventually;
 use crate::actors::origin::Origin;
-use crate::actors::setup::{Setup, key};
+use crate::actors::setup::{READ, Setup, key};
 use crate::actors::sidecar::{Sidecar, refuses};
 
 const FILE: &str = "[audit_log]\nfile = \"audit.log\"\n";
@@ -158,6 +161,55 @@ fn what_cannot_be_told_is_not_done_unless_it_takes_rights_away() {
     let setup = Setup::before(&origin).config("[audit_log]\nfile = \"none/audit.log\"\n");
     let (code, text) = refuses(&setup, |_| {});
     assert!(code == Some(1) && text.contains("/none` does not exist"), "{text}");
+}
+
+/// A pipe that somebody holds open and nobody empties, full to the last byte. Lasts as long as what
+/// is returned.
+fn full_pipe(path: &Path) -> [File; 2] {
+    let kind = rustix::fs::FileType::Fifo;
+    rustix::fs::mknodat(rustix::fs::CWD, path, kind, 0o600.into(), 0).unwrap();
+    let flags = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap();
+    let mut open = OpenOptions::new();
+    open.custom_flags(flags);
+    let reader = open.read(true).open(path).unwrap();
+    let mut writer = open.read(false).write(true).open(path).unwrap();
+    for piece in [4096, 1] {
+        while writer.write(&[b'x'; 4096][..piece]).is_ok() {}
+    }
+    [reader, writer]
+}
+
+#[test]
+fn a_log_that_takes_nothing_holds_up_no_revocation_and_what_is_lost_is_counted() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin).config(FILE);
+    let directory = TempDir::new().unwrap();
+    setup.write(directory.path());
+    let _pipe = full_pipe(&directory.path().join("audit.log"));
+    let mut sidecar = Sidecar::start_in(directory, &setup);
+    let keys = sidecar.read("keys.toml");
+    sidecar.get("/", &[&bearer(READ)]).ok();
+    let revoked = keys.replace("id = \"acme-read\"", "id = \"acme-read\"\nrevoked = true");
+    sidecar.replace("keys.toml", revoked);
+    eventually("the key to be refused", || {
+        (sidecar.get("/", &[&bearer(READ)]).status == 401).then_some(())
+    });
+    let lost = || sidecar.metric("keygate_audit_log_lines_dropped_total", &[]);
+    for _ in 0..40 {
+        let generation = sidecar.generation();
+        sidecar.signal(Signal::HUP);
+        eventually("the reload", || (sidecar.generation() > generation).then_some(()));
+    }
+    assert!(lost() >= 20.0, "{}", lost());
+    assert!(sidecar.log.text().contains("the audit log takes nothing"));
+    // By hand it is done, too, and said.
+    let home = home();
+    let _pipe = full_pipe(&home.path().join("audit.log"));
+    let output = run(&home, &["keys", "revoke", "acme-read"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && said.contains("does not tell of this"), "{said}");
+    sidecar.signal(Signal::TERM);
+    assert_eq!(sidecar.wait_exit().code(), Some(0));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::actors::{eventually, scripts};
 const METRICS: &[(&str, &str, &str)] = &[
     ("keygate_accept_errors_total", "counter", "listener"),
     ("keygate_access_log_lines_dropped_total", "counter", ""),
+    ("keygate_audit_log_lines_dropped_total", "counter", ""),
     ("keygate_accounts", "gauge", ""),
     ("keygate_attempts_limited_total", "counter", ""),
     ("keygate_body_memory_bytes", "gauge", ""),

@@ -28,6 +28,11 @@ pub(super) fn write(shared: &Shared, out: &mut Out<'_>) -> fmt::Result {
         journal::lost(),
     )?;
     out.counter(
+        "keygate_audit_log_lines_dropped",
+        "Lines of the audit log of this process that were lost: they could not be written, or not in time",
+        shared.process.audit_lines_dropped.load(Relaxed),
+    )?;
+    out.counter(
         "keygate_state_write_errors",
         "Writings into the state directory that failed",
         shared.process.state_write_errors.load(Relaxed),
