@@ -33,6 +33,8 @@ const COUNT_EVERY: u32 = 15;
 /// Why to look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trigger {
+    /// From now on it matters what changes: before this, nothing is looked at.
+    Begin,
     /// Something happened in a directory that matters.
     Event,
     /// Somebody asked: load whatever is there.
@@ -53,7 +55,7 @@ impl Hints {
     }
 }
 
-/// Watches and reloads, on a thread of its own.
+/// Watches and reloads, on a thread of its own, which waits for [`Trigger::Begin`] first.
 ///
 /// # Errors
 /// When the thread cannot be started.
@@ -65,7 +67,10 @@ pub fn spawn(live: Arc<Live>, reloader: Reloader) -> io::Result<Hints> {
         // Requests go first. Not the very last: where they take all there is, one tenth of a
         // core still sees to it that a key that was revoked is refused in time.
         let _ = rustix::process::nice(NICENESS);
-        Watch::new(live, reloader, own).run(&receiver);
+        match receiver.recv() {
+            Ok(Trigger::Stop) | Err(_) => {}
+            Ok(_) => Watch::new(live, reloader, own).run(&receiver),
+        }
     })?;
     Ok(hints)
 }
@@ -108,7 +113,7 @@ impl Watch {
                         self.reloader.doubt();
                         requests
                     }
-                    (Trigger::Event, _) => 0,
+                    (Trigger::Begin | Trigger::Event, _) => 0,
                 },
                 Err(RecvTimeoutError::Timeout) => {
                     polls = polls.wrapping_add(1);
@@ -177,7 +182,7 @@ fn settle(first: Trigger, hints: &Receiver<Trigger>) -> (Trigger, u64) {
                 strongest = Trigger::Request;
                 requests += 1;
             }
-            Ok(Trigger::Event) => {}
+            Ok(Trigger::Begin | Trigger::Event) => {}
             Err(_) => return (strongest, requests),
         }
     }

@@ -54,6 +54,8 @@ const COMPLAINT: Duration = Duration::from_secs(1);
 /// What workers are told to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
+    /// Accept nothing yet: whether this process serves is still to be agreed.
+    Waiting,
     /// Accept and answer.
     Serving,
     /// Stop accepting; finish what was accepted, until an instant.
@@ -109,22 +111,36 @@ impl Deref for Current {
 /// A task of the worker that a drain waits for.
 pub(super) struct Task(Rc<Worker>);
 
-/// Runs one worker on the current thread, until the drain has ended.
+/// Runs one worker on the current thread, until the drain has ended. `up` is called once all is there
+/// that it needs to serve.
 ///
 /// # Errors
-/// When the runtime cannot be made or a listener cannot be registered.
-pub fn run(live: &Live, bound: Bound, phase: watch::Receiver<Phase>) -> io::Result<()> {
+/// When the runtime cannot be made or a listener cannot be registered, before `up` is called.
+pub fn run(
+    live: &Live,
+    bound: Bound,
+    mut phase: watch::Receiver<Phase>,
+    up: impl FnOnce(),
+) -> io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     warm_up(live);
     let local = LocalSet::new();
     local.block_on(&runtime, async {
-        let worker = Rc::new(Worker::new(live, bound.doors, phase));
-        let mut accepting = Vec::new();
-        for (listener, kind) in bound.listeners {
+        let register = |(listener, kind)| {
             let listener = tokio::net::TcpListener::from_std(listener)?;
-            let worker = Rc::clone(&worker);
-            accepting.push(tokio::task::spawn_local(accept(worker, listener, kind)));
+            Ok((listener, kind))
+        };
+        let listeners: Vec<_> =
+            bound.listeners.into_iter().map(register).collect::<io::Result<_>>()?;
+        up();
+        if phase.wait_for(|phase| *phase != Phase::Waiting).await.is_err() {
+            // Whoever was to say so has given up.
+            return Ok(());
         }
+        let worker = Rc::new(Worker::new(live, bound.doors, phase));
+        let accept =
+            |(listener, kind)| tokio::task::spawn_local(accept(Rc::clone(&worker), listener, kind));
+        let accepting: Vec<_> = listeners.into_iter().map(accept).collect();
         tokio::task::spawn_local(herald(Rc::clone(&worker)));
         tokio::task::spawn_local(tick(Rc::clone(&worker), live.changes(), bound.pulse));
         for task in accepting {
@@ -402,7 +418,7 @@ impl Worker {
     async fn drained(&self) {
         let until = match *self.phase.borrow() {
             Phase::Draining(until) | Phase::Leaving(until) => until,
-            Phase::Serving => clock::mono(),
+            Phase::Waiting | Phase::Serving => clock::mono(),
         };
         let ended = async {
             while self.open.get() > 0 {

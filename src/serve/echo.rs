@@ -1,6 +1,7 @@
 //! An API to try things with: it answers every request with what it was sent.
 
 use std::convert::Infallible;
+use std::io;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -15,6 +16,15 @@ use tokio::net::TcpListener;
 
 /// How much of a body is echoed.
 const MOST: usize = 64 * 1024;
+
+/// Makes a socket that listens ready for [`serve`].
+///
+/// # Errors
+/// When the system does not allow it.
+pub(super) fn listen(listener: std::net::TcpListener) -> io::Result<TcpListener> {
+    listener.set_nonblocking(true)?;
+    TcpListener::from_std(listener)
+}
 
 /// Answers until the process ends.
 pub(super) async fn serve(listener: TcpListener) {

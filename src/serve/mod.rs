@@ -11,14 +11,13 @@ mod passed;
 mod signals;
 mod supervise;
 mod watchdog;
+mod workers;
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::LocalSet;
 
@@ -32,6 +31,7 @@ use self::signals::Signals;
 use self::supervise::End;
 use self::supervise::Supervisor;
 use self::watchdog::Watchdog;
+use self::workers::Workers;
 use crate::admin;
 use crate::clock;
 #[cfg(feature = "otlp")]
@@ -44,7 +44,6 @@ use crate::live::Trigger;
 use crate::observe;
 use crate::observe::ListenerKind;
 use crate::observe::Metrics;
-use crate::proxy;
 use crate::proxy::Bound;
 use crate::proxy::Phase;
 use crate::proxy::Spot;
@@ -117,9 +116,7 @@ pub struct Addresses {
 pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
     let Prepared { mut reloader, live, warnings, echo, passed, predecessor } = prepared;
     observe::log::count_panics(Arc::clone(live.metrics()));
-    for warning in warnings.iter() {
-        tracing::warn!("{}", warning.line());
-    }
+    warnings.iter().for_each(|warning| tracing::warn!("{}", warning.line()));
     let config = reloader.config().clone();
     make_room(&live, config.bounds.connections);
     live.metrics().set_access_log(&config.access_log).map_err(ServeError::AccessLog)?;
@@ -135,19 +132,22 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
     let served = LocalSet::new().block_on(&runtime, async {
         let door = door::open(config.listen.admin.as_ref(), admin).await?;
         let mut signals = Signals::new()?;
+        record_usage(&live, config.state.as_ref())?;
+        let (phase, told) = watch::channel(Phase::Waiting);
+        let watchdog = Watchdog::over(&bound);
+        let workers = workers::start(&live, bound, &told)?;
+        #[cfg(feature = "otlp")]
+        let exporter = Exporter::start(config.collector.as_ref(), live.metrics())?;
+        let chronicle = reloader.chronicle(&live)?;
+        let hints = live::watch(Arc::clone(&live), reloader)?;
+        let echo = echo.map(echo::listen).transpose()?;
+        // Nothing from here on can fail.
         if let Some(predecessor) = &predecessor {
             predecessor.prepared()?;
         }
-        if let Some(directory) = &config.state {
-            live.usage().begin(directory.clone(), Arc::clone(live.metrics()))?;
-        }
-        let (phase, told) = watch::channel(Phase::Serving);
-        let watchdog = Watchdog::over(&bound);
-        let workers = start(&live, bound, &told)?;
-        #[cfg(feature = "otlp")]
-        let exporter = Exporter::start(config.collector.as_ref(), live.metrics())?;
-        let farewell = reloader.chronicle(&live)?.begins();
-        let hints = live::watch(Arc::clone(&live), reloader)?;
+        phase.send_replace(Phase::Serving);
+        let farewell = chronicle.begins();
+        hints.send(Trigger::Begin);
         let (end, ended) = tokio::sync::oneshot::channel::<()>();
         let addresses = Addresses::of(&spots, door.as_ref());
         let door = door.map(|Door { listener, passed }| {
@@ -157,8 +157,7 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         });
         let successor = echo.is_none().then(Successor::of_this_process);
         if let Some(listener) = echo {
-            listener.set_nonblocking(true)?;
-            tokio::task::spawn_local(echo::serve(TcpListener::from_std(listener)?));
+            tokio::task::spawn_local(echo::serve(listener));
         }
         live.serving();
         if let Some(predecessor) = predecessor {
@@ -228,6 +227,11 @@ impl Addresses {
     }
 }
 
+fn record_usage(live: &Live, directory: Option<&PathBuf>) -> io::Result<()> {
+    let Some(directory) = directory else { return Ok(()) };
+    live.usage().begin(directory.clone(), Arc::clone(live.metrics()))
+}
+
 /// Says how many connections there may be, and how that came.
 fn make_room(live: &Live, wanted: usize) {
     let descriptors = descriptors::take_all();
@@ -252,27 +256,6 @@ fn announce(addresses: &Addresses) {
     };
     let (https, http) = (list(&addresses.https), list(&addresses.http));
     tracing::info!(https, http, admin = addresses.admin, "listening");
-}
-
-type Workers = Vec<JoinHandle<io::Result<()>>>;
-
-fn start(
-    live: &Arc<Live>,
-    bound: Vec<Bound>,
-    told: &watch::Receiver<Phase>,
-) -> io::Result<Workers> {
-    let start = |(number, bound): (usize, Bound)| {
-        let (live, told) = (Arc::clone(live), told.clone());
-        let thread = std::thread::Builder::new().name(format!("worker-{number}"));
-        thread.spawn(move || {
-            let ended = proxy::run(&live, bound, told);
-            if let Err(error) = &ended {
-                tracing::error!(%error, "a worker cannot run");
-            }
-            ended
-        })
-    };
-    bound.into_iter().enumerate().map(start).collect()
 }
 
 /// The configuration that `run` loads.

@@ -12,12 +12,12 @@ use rustix::process::{
 };
 
 use crate::actors::client::{Client, bearer};
-use crate::actors::eventually;
 use crate::actors::http2::Http2;
 use crate::actors::origin::Origin;
 use crate::actors::scripts::websocket;
 use crate::actors::setup::{READ, Setup, key, usual_keys};
 use crate::actors::sidecar::{PROGRAM, Sidecar};
+use crate::actors::{eventually, never};
 use crate::manager::Manager;
 
 /// A program and those that took its place.
@@ -300,6 +300,55 @@ fn the_program_that_takes_over_is_the_one_on_disk() {
     line.hand_over();
     line.ends_well(0);
     line.first.get("/", &[&bearer(READ)]).ok();
+}
+
+/// A process that is short of descriptors fails in another place for each number of them. Where it
+/// does not serve, the old one must, and the service manager must never have taken it for the main
+/// process: that would end the old one with it.
+#[test]
+fn whatever_the_new_process_lacks_somebody_serves() {
+    let (origin, manager) = (Origin::echo(), Manager::new());
+    let directory = tempfile::TempDir::new().unwrap();
+    let program = directory.path().join("keygate");
+    std::fs::copy(PROGRAM, &program).unwrap();
+    let mut setup = Setup::before(&origin).env("NOTIFY_SOCKET", &manager.path());
+    setup.program = Some(program.clone());
+    let mut line = Line::start(&setup);
+    manager.told("READY=1");
+    let config = line.first.read("keygate.toml");
+    line.first.replace("keygate.toml", format!("workers = 3\n{config}"));
+    let mut failures = 0;
+    for descriptors in (12..200).step_by(2) {
+        let script = format!("#!/bin/sh\nulimit -n {descriptors}\nexec {PROGRAM} \"$@\"\n");
+        let new = directory.path().join("new");
+        std::fs::write(&new, script).unwrap();
+        std::fs::set_permissions(&new, std::fs::Permissions::from_mode(0o755)).unwrap();
+        std::fs::rename(&new, &program).unwrap();
+        let mark = line.first.log.mark();
+        kill_process(line.serving(), Signal::USR2).unwrap();
+        let said = line.first.logged(mark, "what came of it", |line| {
+            ["handed over", "not handed over"].iter().any(|it| line.message().starts_with(it))
+        });
+        if let Some(process) = said.member("process").and_then(serde_json::Value::as_i64) {
+            line.processes.push(Pid::from_raw(i32::try_from(process).unwrap()).unwrap());
+            break;
+        }
+        failures += 1;
+        line.first.get("/", &[&bearer(READ)]).ok();
+        let told = manager.drain().concat();
+        assert!(!told.contains("MAINPID="), "{descriptors}: {told}\n{}", said.text);
+    }
+    assert!(failures > 3 && line.processes.len() == 2, "{failures}");
+    manager.told("READY=1");
+    line.ends_well(0);
+    let log = line.first.log.text();
+    let served = log.rfind("\"listening\"").unwrap();
+    let ended = || !line.runs(1) || log_after(&line, served).contains("a worker cannot run");
+    assert!(never(std::time::Duration::from_millis(300), ended), "it did not serve");
+}
+
+fn log_after(line: &Line, position: usize) -> String {
+    line.first.log.text().get(position..).unwrap_or_default().to_owned()
 }
 
 /// Otherwise it would hold the sockets for as long as it hangs, and nobody would accept.

@@ -39,6 +39,18 @@ impl Manager {
         Some(String::from_utf8(message[..length].to_vec()).unwrap())
     }
 
+    /// What was said until now and not heard yet.
+    pub(crate) fn drain(&self) -> Vec<String> {
+        let mut message = [0; 4096];
+        self.socket.set_nonblocking(true).unwrap();
+        let mut said = Vec::new();
+        while let Ok(length) = self.socket.recv(&mut message) {
+            said.push(String::from_utf8(message[..length].to_vec()).unwrap());
+        }
+        self.socket.set_nonblocking(false).unwrap();
+        said
+    }
+
     /// The next message that has a line which begins so; all of it.
     pub(crate) fn told(&self, line: &str) -> String {
         let deadline = Instant::now() + PATIENCE;

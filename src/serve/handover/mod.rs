@@ -7,13 +7,18 @@
 //!
 //! ```text
 //! old                                    new
-//!  │ start, sockets, "end" ─────────────▶ │ loads all files, takes the sockets, opens the rest
+//!  │ start, sockets, "end" ─────────────▶ │ loads all files, takes the sockets, opens the rest,
+//!  │                                       │ starts every thread
 //!  │ ◀───────────────────────── "prepared" │
-//!  │ tells the service manager             │
 //!  │ "go" ──────────────────────────────▶ │ accepts
 //!  │ ◀────────────────────────── "serving" │
+//!  │ tells the service manager             │
+//!  │ "main" ────────────────────────────▶ │ tells the service manager that it is ready
 //!  │ accepts no more, and drains           │
 //! ```
+//!
+//! All that can fail is done before "prepared". And the service manager is told of the new process
+//! only when that serves: one whose main process ends takes the others along.
 //!
 //! A new process that ends, or takes too long, before it serves has changed nothing: the old one goes
 //! on as if it had not been asked. There is no moment at which nobody listens, and while neither has
@@ -49,3 +54,4 @@ const END: &str = "end";
 const PREPARED: &str = "prepared";
 const GO: &str = "go";
 const SERVING: &str = "serving";
+const MAIN: &str = "main";

@@ -13,6 +13,7 @@ use rustix::net::sockopt::socket_domain;
 use super::ANSWER;
 use super::END;
 use super::GO;
+use super::MAIN;
 use super::PREPARATION;
 use super::PREPARED;
 use super::SERVING;
@@ -69,10 +70,12 @@ impl Predecessor {
         }
     }
 
-    /// Says that we serve.
+    /// Says that we serve, and waits until the service manager was told of it: what we say to that
+    /// is heard only then.
     pub(in crate::serve) fn serving(self) {
-        // If it has gone meanwhile, we serve all the same.
-        let _ = self.0.send(SERVING, None);
+        // If it has gone meanwhile, or is of a version that says no more, we serve all the same.
+        let _ = self.0.wait_at_most(ANSWER);
+        let _ = self.0.send(SERVING, None).and_then(|()| self.0.hear(MAIN));
     }
 }
 

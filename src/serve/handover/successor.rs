@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use super::ANSWER;
 use super::END;
 use super::GO;
+use super::MAIN;
 use super::PREPARATION;
 use super::PREPARED;
 use super::SERVING;
@@ -143,7 +144,6 @@ fn hand_over(channel: &Channel, mut child: Child, sockets: &[Passed]) -> Result<
             }
         }
     };
-    manager::main_process(std::process::id());
     Err(failure)
 }
 
@@ -159,11 +159,16 @@ fn agree(channel: &Channel, child: u32, sockets: &[Passed]) -> io::Result<bool> 
     if !channel.hear(PREPARED)? {
         return Ok(false);
     }
-    // What it says to the service manager from now on is heard.
-    manager::main_process(child);
     channel.wait_at_most(ANSWER)?;
     channel.send(GO, None)?;
-    channel.hear(SERVING)
+    if !channel.hear(SERVING)? {
+        return Ok(false);
+    }
+    // What it says to the service manager from now on is heard.
+    manager::main_process(child);
+    // It serves, whether it hears this or not.
+    let _ = channel.send(MAIN, None);
+    Ok(true)
 }
 
 /// How it ended; if it does not end by itself, it is made to.
