@@ -205,6 +205,40 @@ fn a_rotation_is_finished_when_the_old_key_is_no_longer_used() {
     stage.keys(&["rotate", "--finish", &newest]).refused();
 }
 
+/// A key for something else is no reason to end one that is in use.
+#[test]
+fn only_the_key_that_a_rotation_made_takes_the_place_of_another() {
+    let stage = Stage::new().recording(100);
+    let finish =
+        |more: &[&str]| stage.keys(&[&["rotate", "--finish", "new", "--force"][..], more].concat());
+    let create = |more: &[&str]| {
+        let made = stage.keys(&[&["create", "--account", "acme", "--json"][..], more].concat());
+        made.json()["id"].as_str().unwrap().to_owned()
+    };
+    let twin = create(&[]);
+    let other = create(&["--access", "write"]);
+    let said = finish(&[]).refused();
+    assert!(said.contains("key `new` was not replaced"), "{said}");
+    // Of two that could be it, none is taken.
+    let rotated = stage.keys(&["rotate", "new", "--json"]).json();
+    let rotated = rotated["id"].as_str().unwrap();
+    let said = finish(&[]).refused();
+    assert!(said.contains(&twin) && said.contains(rotated), "{said}");
+    assert!(said.contains("`--successor`") && !said.contains(&other), "{said}");
+    for (wrong, why) in [("new", "it is the old one"), ("none", "there is no key `none`")] {
+        let said = finish(&["--successor", wrong]).refused();
+        assert!(said.contains(why), "{said}");
+    }
+    stage.keys(&["revoke", &twin]).done();
+    let said = finish(&["--successor", &twin]).refused();
+    assert!(said.contains("it is revoked"), "{said}");
+    assert!(!stage.home.text().contains("id = \"new\"\nrevoked"));
+    let said = finish(&[]).done();
+    assert!(said.starts_with("new is revoked since "), "{said}");
+    // Whoever knows better says so.
+    stage.keys(&["rotate", "--finish", "old", "--force", "--successor", &other]).done();
+}
+
 #[test]
 fn a_rotation_is_not_finished_without_knowing() {
     let stage = Stage::new();

@@ -2,6 +2,9 @@
 
 use std::process::ExitCode;
 
+use serde_json::Map;
+use serde_json::Value;
+
 use super::create::whole_second;
 use super::usage::Guard;
 use super::view::State;
@@ -12,24 +15,27 @@ use crate::cli::ring::Ring;
 use crate::clock;
 use crate::keys::KeyId;
 use crate::keys::KeyRecord;
+use crate::keys::KeyStatus;
+use crate::keys::described;
 use crate::source::Problem;
 use crate::source::Problems;
 
 /// Ends a key that was replaced, once nobody uses it any more (`None`: whoever does).
-pub(super) fn finish(ring: &Ring, id: &KeyId, guard: Option<Guard>) -> Result<ExitCode, Problems> {
+pub(super) fn finish(
+    ring: &Ring,
+    id: &KeyId,
+    successor: Option<&KeyId>,
+    guard: Option<Guard>,
+) -> Result<ExitCode, Problems> {
     let now = clock::now();
     let (path, old) = ring.require_key(id)?;
     if View::new(ring, old, now).state() == State::Revoked {
         return Ok(print::answer(&format!("{id} is revoked already\n")));
     }
     // The new key must not be ended in the place of the old one.
-    if !has_successor(ring, old) {
-        let message =
-            format!("key `{id}` was not replaced: `{}` has no key that is newer", old.account);
-        let help = format!(
-            "`keygate keys rotate {id}` replaces it; `keygate keys revoke {id}` ends it all the same"
-        );
-        return Err(Problem::new(message).help(help).into());
+    match successor {
+        Some(named) => require_successor(ring, old, named)?,
+        None => find_successor(ring, old)?,
     }
     if let Some(guard) = guard {
         guard.check(ring, old, now)?;
@@ -41,13 +47,67 @@ pub(super) fn finish(ring: &Ring, id: &KeyId, guard: Option<Guard>) -> Result<Ex
     Ok(print::answer(&format!("{id} is revoked since {now}, in {}\n", path.display())))
 }
 
-/// Whether the account has a key that is in force and was made later.
-fn has_successor(ring: &Ring, old: &KeyRecord) -> bool {
-    let newer = |record: &KeyRecord| {
-        record.account == old.account
-            && record.id != old.id
-            && record.created.is_some_and(|at| old.created.is_none_or(|before| at >= before))
-            && View::new(ring, record, clock::now()).state() == State::Active
+/// The key that an operator says has taken the place of another.
+fn require_successor(ring: &Ring, old: &KeyRecord, named: &KeyId) -> Result<(), Problems> {
+    let (_, new) = ring.require_key(named)?;
+    let state = View::new(ring, new, clock::now()).state();
+    let wrong = if new.id == old.id {
+        "it is the old one".to_owned()
+    } else if new.account != old.account {
+        format!("it is of another account, `{}`", new.account)
+    } else if state != State::Active {
+        format!("it is {}", state.as_str())
+    } else {
+        return Ok(());
     };
-    ring.keys().any(newer)
+    let message = format!("key `{named}` cannot be the successor of `{}`: {wrong}", old.id);
+    Err(Problem::new(message).help("name the key that is used in its place").into())
+}
+
+/// The one key that can have taken the place of another.
+fn find_successor(ring: &Ring, old: &KeyRecord) -> Result<(), Problems> {
+    let found: Vec<_> =
+        ring.keys().filter(|new| may_succeed(ring, old, new)).map(|new| new.id.as_str()).collect();
+    let id = &old.id;
+    let problem = match found.as_slice() {
+        [_] => return Ok(()),
+        [] => {
+            let message = format!(
+                "key `{id}` was not replaced: `{}` has no key that was made in its place",
+                old.account
+            );
+            Problem::new(message).help(format!(
+                "`keygate keys rotate {id}` replaces it; if another key is used in its place, name \
+                 that with `--successor`; `keygate keys revoke {id}` ends it all the same"
+            ))
+        }
+        several => {
+            let several = several.join("`, `");
+            let message = format!("which key has replaced `{id}` cannot be told: `{several}`");
+            Problem::new(message).help("name it with `--successor`")
+        }
+    };
+    Err(problem.into())
+}
+
+/// Whether a key can be the one that a rotation has made: it is in force, has the settings of the old
+/// one, and was made before that ends, which a rotation sees to.
+fn may_succeed(ring: &Ring, old: &KeyRecord, new: &KeyRecord) -> bool {
+    let KeyStatus::Active { until: Some(until) } = old.status else { return false };
+    let made =
+        new.created.is_some_and(|at| at <= until && old.created.is_none_or(|before| at >= before));
+    new.account == old.account
+        && new.id != old.id
+        && made
+        && View::new(ring, new, clock::now()).state() == State::Active
+        && settings(ring, new) == settings(ring, old)
+}
+
+/// What a rotation leaves as it is.
+fn settings(ring: &Ring, key: &KeyRecord) -> Map<String, Value> {
+    let mut members = described::key(key, &ring.digester);
+    for own in ["id", "hint", "created", "expires"] {
+        members.remove(own);
+    }
+    members
 }

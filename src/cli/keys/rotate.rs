@@ -49,6 +49,9 @@ pub(crate) struct Args {
     /// End the old key, which was replaced before, if nobody uses it any more
     #[arg(long, conflicts_with_all = ["overlap", "now", "expires", "reveal", "json"])]
     finish: bool,
+    /// To finish: the new key, where it cannot be told which one took the place of the old one
+    #[arg(long, value_name = "ID", value_parser = values::name, requires = "finish")]
+    successor: Option<KeyId>,
     /// To finish: how long nobody must have used it [default: 24h]
     #[arg(long, value_name = "DURATION", value_parser = values::duration, requires = "finish")]
     unused_for: Option<SignedDuration>,
@@ -67,7 +70,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     if args.finish {
         let unused_for = args.unused_for.unwrap_or(Guard::UNUSED_FOR);
         let guard = (!args.force).then_some(Guard { unused_for, strict: true });
-        return finish(&ring, &args.id, guard);
+        return finish(&ring, &args.id, args.successor.as_ref(), guard);
     }
     let (path, old) = ring.require_key(&args.id)?;
     let state = View::new(&ring, old, now).state();
