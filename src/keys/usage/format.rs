@@ -1,7 +1,7 @@
 //! The file as a stream: a head, the entries by mark, a tail that says whether all of it is there.
 //!
 //! Head: `keygate usage 1` and a line feed, then in four bytes each (little endian) since when uses
-//! are recorded, and when this was written. Tail: how many entries there are (eight bytes), and a
+//! are recorded, and by what time it is judged what is too old. Tail: how many entries there are (eight bytes), and a
 //! CRC-32 of everything before.
 
 use std::io;
@@ -19,6 +19,11 @@ use super::entry::Use;
 const MAGIC: &[u8; 16] = b"keygate usage 1\n";
 const HEAD: usize = MAGIC.len() + 4 + 4;
 const TAIL: usize = 8 + 4;
+
+/// How far the time by which uses are forgotten goes on at most from one writing to the next, in
+/// seconds. It follows the clock; but while that jumps ahead, as it does where a machine begins with
+/// a wrong one, or somebody sets it, nothing is forgotten for many hours of writing.
+const STEP: u32 = 3600;
 
 /// Why a file is not one of ours, or no longer whole.
 #[derive(Debug, Error)]
@@ -39,6 +44,7 @@ struct Entries<R> {
     from: R,
     crc: crc32fast::Hasher,
     since: u32,
+    believed: u32,
     count: u64,
     left: u64,
     last: Option<Mark>,
@@ -49,14 +55,14 @@ impl<R: Read> Entries<R> {
     fn of(from: R, length: u64) -> Result<Self, Damage> {
         let body = length.checked_sub((HEAD + TAIL) as u64).ok_or(Damage::Torn);
         let crc = crc32fast::Hasher::new();
-        let mut this = Self { from, crc, since: 0, count: 0, left: 0, last: None };
+        let mut this = Self { from, crc, since: 0, believed: 0, count: 0, left: 0, last: None };
         match this.take() {
             Ok(magic) if magic == *MAGIC => {}
             Ok(_) | Err(Damage::Torn | Damage::Foreign) => return Err(Damage::Foreign),
             Err(Damage::Io(error)) => return Err(Damage::Io(error)),
         }
         this.since = u32::from_le_bytes(this.take()?);
-        let _written = this.take::<4>()?;
+        this.believed = u32::from_le_bytes(this.take()?);
         let body = body?;
         if body % entry::LENGTH as u64 != 0 {
             return Err(Damage::Torn);
@@ -126,13 +132,17 @@ pub(super) fn merge(
     now: u32,
     to: impl Write,
 ) -> Result<u64, MergeError> {
-    let oldest = now.saturating_sub(u32::try_from(KEPT.as_secs()).unwrap_or(u32::MAX));
     let mut old = old.map(|(from, length)| Entries::of(from, length));
+    let believed = match &old {
+        Some(Ok(old)) => now.min(old.believed.saturating_add(STEP)),
+        Some(Err(_)) | None => now,
+    };
+    let oldest = believed.saturating_sub(u32::try_from(KEPT.as_secs()).unwrap_or(u32::MAX));
     let since = match &old {
         Some(Ok(old)) => old.since.clamp(oldest, now),
         Some(Err(_)) | None => now,
     };
-    let mut writer = Writer::begin(to, since, now)?;
+    let mut writer = Writer::begin(to, since, believed)?;
     let mut next = || match &mut old {
         Some(Ok(old)) => old.next().map_err(MergeError::Old),
         Some(Err(damage)) => Err(MergeError::Old(std::mem::replace(damage, Damage::Torn))),
@@ -166,11 +176,11 @@ struct Writer<W> {
 }
 
 impl<W: Write> Writer<W> {
-    fn begin(to: W, since: u32, now: u32) -> io::Result<Self> {
+    fn begin(to: W, since: u32, believed: u32) -> io::Result<Self> {
         let mut this = Self { to, crc: crc32fast::Hasher::new(), count: 0 };
         this.write(MAGIC)?;
         this.write(&since.to_le_bytes())?;
-        this.write(&now.to_le_bytes())?;
+        this.write(&believed.to_le_bytes())?;
         Ok(this)
     }
 
@@ -235,9 +245,12 @@ mod tests {
     fn what_is_too_long_ago_is_forgotten_and_not_denied() {
         let kept = u32::try_from(KEPT.as_secs()).unwrap();
         let first = added(None, &[entry(1, NOW, 1)], NOW).unwrap();
-        let first = added(Some(&first), &[entry(2, NOW + 50, 1)], NOW + 50).unwrap();
+        let mut file = added(Some(&first), &[entry(2, NOW + 50, 1)], NOW + 50).unwrap();
         let later = NOW + kept + 10;
-        let second = usage(&added(Some(&first), &[], later).unwrap()).unwrap();
+        for now in (NOW + 50..later).step_by(STEP as usize).chain([later]) {
+            file = added(Some(&file), &[], now).unwrap();
+        }
+        let second = usage(&file).unwrap();
         assert_eq!(second.entries, [entry(2, NOW + 50, 1)]);
         assert_eq!(second.since, later - kept, "it pretends to know what it forgot");
     }
@@ -247,6 +260,21 @@ mod tests {
         let ahead = added(None, &[entry(1, NOW + 999_999, 1)], NOW + 999_999).unwrap();
         let read = usage(&added(Some(&ahead), &[entry(1, NOW, 2)], NOW).unwrap()).unwrap();
         assert_eq!((read.entries, read.since), (vec![entry(1, NOW, 2)], NOW));
+    }
+
+    #[test]
+    fn a_clock_that_jumps_ahead_and_back_costs_nothing() {
+        let kept = u32::try_from(KEPT.as_secs()).unwrap();
+        let far = NOW + 3 * kept;
+        let before = added(None, &[entry(1, NOW - 9, 1), entry(2, NOW, 1)], NOW).unwrap();
+        let mut file = before.clone();
+        for second in 0..1000 {
+            file = added(Some(&file), &[entry(2, far + second, 1)], far + second).unwrap();
+            let read = usage(&file).unwrap();
+            assert_eq!((read.len(), read.since), (2, NOW), "after {second}");
+        }
+        file = added(Some(&file), &[], NOW).unwrap();
+        assert_eq!(file, before);
     }
 
     #[test]
