@@ -1,8 +1,10 @@
 //! The key files that a command works on, and what stands in them.
 
+use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
 
+use super::print;
 use crate::clock;
 use crate::config;
 use crate::config::Keys;
@@ -266,11 +268,19 @@ fn settings(place: &Place) -> Result<Settings, Problems> {
     let loaded = config::load(&path, &[], clock::now());
     let basic = loaded.config.as_ref().and_then(|config| config.credentials.basic.as_ref());
     let basic_names_account = basic.is_some_and(|user| *user == BasicUser::Account);
-    let mut about_keys = Problems::default();
-    let ours = loaded.problems.iter().filter(|problem| !problem.warning && is_about_keys(problem));
-    ours.for_each(|problem| about_keys.push(problem.clone()));
+    let (mut about_keys, mut beside) = (Problems::default(), Problems::default());
+    for problem in loaded.problems.iter().filter(|problem| !problem.warning) {
+        if is_in(problem, "[audit_log]") || (is_in(problem, "[keys]") && matters(problem, place)) {
+            about_keys.push(problem.clone());
+        } else if is_in(problem, "[keys]") {
+            beside.push(problem.clone().warning());
+        }
+    }
     match loaded.keys {
         Some(mut keys) if about_keys.is_empty() => {
+            if !beside.is_empty() {
+                print::warn_all(&beside);
+            }
             if let Some(files) = &place.keys {
                 keys.files = vec![files.clone()];
             }
@@ -282,9 +292,28 @@ fn settings(place: &Place) -> Result<Settings, Problems> {
     }
 }
 
-/// Whether a problem of the configuration is in `[keys]`. The others do not concern key files: a
-/// key can be revoked while the certificate is missing.
-fn is_about_keys(problem: &Problem) -> bool {
+/// Whether a mistake in `[keys]` stops a command. Where the place of the keys is given, that is one
+/// without which digests cannot be told.
+fn matters(problem: &Problem, place: &Place) -> bool {
+    let names = |text: &str| text.contains("pepper");
+    place.keys.is_none()
+        || names(&problem.message)
+        || problem.help.as_deref().is_some_and(names)
+        || problem.place.as_ref().is_some_and(|(source, span)| names(line(source, span)))
+}
+
+/// The line that a span begins in.
+fn line<'s>(source: &'s Source, span: &Range<usize>) -> &'s str {
+    let (before, after) = source.text.split_at_checked(span.start).unwrap_or_default();
+    let begin = before.rfind('\n').map_or(0, |at| at + 1);
+    let end = after.find('\n').map_or(source.text.len(), |at| span.start + at);
+    source.text.get(begin..end).unwrap_or_default()
+}
+
+/// Whether a problem of the configuration is in a table that key commands need. The others do not
+/// concern key files: a key can be revoked while the certificate is missing. But an edit that would go
+/// untold is none.
+fn is_in(problem: &Problem, table: &str) -> bool {
     let Some((source, span)) = &problem.place else { return false };
     if span.is_empty() {
         // Something is missing from the file as a whole.
@@ -294,8 +323,6 @@ fn is_about_keys(problem: &Problem) -> bool {
     let end = end.map_or(source.text.len(), |line| span.start + line);
     let before = source.text.get(..end).unwrap_or_default();
     let header = before.lines().rev().map(str::trim).find(|line| line.starts_with('['));
-    // An edit that would go untold is none.
-    let ours = ["[keys]", "[audit_log]"];
-    header.is_some_and(|header| ours.iter().any(|ours| header.starts_with(ours)))
-        || before.lines().next_back().is_some_and(|line| line.trim_start().starts_with("keys"))
+    header.is_some_and(|header| header.starts_with(table))
+        || (table == "[keys]" && line(source, span).trim_start().starts_with("keys"))
 }

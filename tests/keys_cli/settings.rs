@@ -28,6 +28,33 @@ fn a_mistake_in_keys_stops_everything() {
 }
 
 #[test]
+fn where_the_keys_are_named_only_a_pepper_that_is_not_known_stops_a_command() {
+    let home = Home::new();
+    let (id, key) = home.create(&[]);
+    let named = ["--keys", "keys.toml"];
+    for (mistake, told) in [
+        ("files = []", "`files` names no file"),
+        ("pattern = \"[\"", "is not a regular expression"),
+        ("fils = [\"keys.toml\"]", "unknown field `fils`"),
+        ("rotate_after = 7", "rotate_after"),
+    ] {
+        home.write("keygate.toml", format!("[keys]\n{mistake}\n"));
+        let said = home.run(&[&["keys", "show", &id], &named[..]].concat());
+        assert!(said.code == 0 && said.err.contains(told), "{mistake}: {} {}", said.code, said.err);
+        assert_eq!(home.run_with(&[&["keys", "verify"], &named[..]].concat(), &key).code, 0);
+        let error = home.run(&["keys", "show", &id]).refused();
+        assert!(error.contains(told), "{error}");
+    }
+    for mistake in ["pepper_file = 7", "peper_file = \"pepper\""] {
+        home.write("keygate.toml", format!("[keys]\n{mistake}\n"));
+        let error = home.run(&[&["keys", "show", &id], &named[..]].concat()).refused();
+        assert!(error.contains("pepper_file"), "{mistake}: {error}");
+    }
+    home.write("keygate.toml", "[keys]\nfiles = []\n");
+    home.run(&[&["keys", "revoke", &id], &named[..]].concat()).done();
+}
+
+#[test]
 fn without_a_configuration_it_says_what_to_do() {
     let error = Home::empty().run(&["keys", "list"]).refused();
     assert!(error.contains("`keygate.toml` does not exist"), "{error}");
