@@ -126,24 +126,55 @@ fn switch(args: &OneArgs, disabled: bool) -> Result<ExitCode, Problems> {
         .files
         .iter()
         .find(|file| file.content.accounts.iter().any(|account| account.id == args.id));
-    let Some(file) = file else {
-        let mut problems = match ring.require_account(&args.id) {
-            Err(problems) => problems,
-            Ok(_) => Problems::default(),
-        };
-        problems.extend(ring.problems);
-        return Err(problems);
-    };
+    let Some(file) = file else { return Err(not_found(&ring, &args.id, disabled)) };
     let word = if disabled { "disabled" } else { "enabled" };
     if ring.account(&args.id).is_some_and(|account| account.disabled == disabled) {
         return Ok(print::answer(&format!("account {} is {word} already\n", args.id)));
     }
-    let mut edit = Edit::open(&file.path)?;
-    edit.disable(&args.id, disabled)?;
+    let edit = Edit::open(&file.path).and_then(|mut edit| {
+        edit.disable(&args.id, disabled)?;
+        Ok(edit)
+    });
+    let edit = match edit {
+        Ok(edit) => edit,
+        Err(problem) => {
+            let why = format!("`{}` cannot be edited", file.path.display());
+            return Err(stuck(&ring, &args.id, disabled, &why, (*problem).into()));
+        }
+    };
     // Only enabling gives rights.
     let save = if disabled { audit::save_in_any_case } else { audit::save };
     save(&ring, edit)?;
     Ok(print::answer(&format!("account {} is {word}, in {}\n", args.id, file.path.display())))
+}
+
+/// Why an account cannot be switched that is not there, or cannot be seen.
+fn not_found(ring: &Ring, id: &AccountId, disabled: bool) -> Problems {
+    if !ring.problems.fatal() {
+        return ring.require_account(id).err().unwrap_or_default();
+    }
+    let why = "what can be read has no such account";
+    stuck(ring, id, disabled, why, ring.problems.clone())
+}
+
+/// What is wrong, and what else whoever is in a hurry can do.
+fn stuck(ring: &Ring, id: &AccountId, disabled: bool, why: &str, wrong: Problems) -> Problems {
+    let word = if disabled { "disabled" } else { "enabled" };
+    let correct = "correct what is told below, and try again";
+    let ids = "write the ids of its keys";
+    let rule = "one a line: what stands there is refused whatever the key files say";
+    let help = match &ring.keys.revocations {
+        _ if !disabled => correct.to_owned(),
+        Some(file) => format!("{correct}; or {ids} into `{}`, {rule}", file.display()),
+        None => format!(
+            "{correct}; or add `revocations = \"revoked.txt\"` to `[keys]` and {ids} into that file, \
+             {rule}"
+        ),
+    };
+    let message = format!("account `{id}` cannot be {word}: {why}");
+    let mut problems = Problems::from(Problem::new(message).help(help));
+    problems.extend(wrong);
+    problems
 }
 
 const fn status(account: &Account) -> &'static str {

@@ -180,6 +180,36 @@ fn wrong_usage_is_2_and_a_key_among_the_arguments_is_not_repeated() {
     assert!(error.contains("there is no key on stdin"), "{error}");
 }
 
+/// In a hurry somebody wants to know what else can be done.
+#[test]
+fn an_account_in_a_file_that_is_no_toml_is_shown_the_way_by_the_revocations() {
+    let home = Home::empty();
+    home.write("keys.toml", "[[account]]\nid = \"acme\"\n[[key]\nid = \"a\"\n");
+    for (revocations, told) in
+        [("", "add `revocations = \"revoked.txt\"`"), ("revocations = \"over.txt\"\n", "over.txt`")]
+    {
+        home.write("keygate.toml", format!("[keys]\n{revocations}"));
+        home.write("over.txt", "");
+        let error = home.run(&["accounts", "disable", "acme"]).refused();
+        for told in [
+            "account `acme` cannot be disabled",
+            "keys.toml:3:",
+            "write the ids of its keys into",
+            "whatever the key files say",
+            told,
+        ] {
+            assert!(error.contains(told), "`{told}` is not in\n{error}");
+        }
+        assert!(!error.contains("create it first"), "{error}");
+    }
+    home.write("keys.toml", "[[account]]\nid = \"acme\"\ndisabled = true\n[[key]\n");
+    let error = home.run(&["accounts", "enable", "acme"]).refused();
+    assert!(error.contains("cannot be enabled") && !error.contains("ids of its keys"), "{error}");
+    home.write("keys.toml", "[[account]]\nid = \"acme\"\n");
+    let error = home.run(&["accounts", "disable", "acne"]).refused();
+    assert!(error.contains("did you mean `acme`?"), "{error}");
+}
+
 #[test]
 fn a_key_in_the_place_of_its_id_is_not_repeated_and_the_way_to_its_id_is_told() {
     let home = Home::new();
