@@ -1,7 +1,7 @@
 //! What a key is: mint it, show it once, store a digest, look it up.
 //!
-//! Must not know hyper, tokio or the network. Files are read and written in `file`, `edit` and `usage`
-//! only.
+//! Must not know hyper, tokio or the network. Files are read and written in `file`, `edit`, `usage`
+//! and `lock` only.
 
 mod block;
 mod digest;
@@ -11,6 +11,7 @@ pub mod file;
 pub mod import;
 mod key;
 mod load;
+mod lock;
 mod record;
 mod salt;
 mod sheet;

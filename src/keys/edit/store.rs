@@ -9,16 +9,15 @@ use std::ffi::OsString;
 use std::fs;
 use std::fs::File;
 use std::fs::Metadata;
-use std::fs::OpenOptions;
 use std::fs::Permissions;
 use std::io;
 use std::io::Write as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::keys::lock;
 use crate::source::Problem;
 
 type Result<T> = std::result::Result<T, Box<Problem>>;
@@ -47,13 +46,7 @@ impl Store {
         refuse_mounted(path, directory)?;
         let (directory, file_name) = (directory.to_owned(), file_name.to_owned());
         let lock_path = directory.join(affixed(&file_name, ".lock"));
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(no_follow())
-            .open(&lock_path)
+        let lock = lock::open(&lock_path)
             .and_then(|lock| lock.lock().map(|()| lock))
             .map_err(|error| failed(&format!("`{}`", lock_path.display()), "locked", &error))?;
         Ok(Self { name: path.to_owned(), target, directory, file_name, _lock: lock })
@@ -118,10 +111,6 @@ fn affixed(file_name: &OsStr, suffix: &str) -> OsString {
     name.push(file_name);
     name.push(suffix);
     name
-}
-
-fn no_follow() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
 }
 
 /// Follows symlinks; of a file that does not exist yet, those of its directory.

@@ -27,6 +27,7 @@ use super::entry::Use;
 use super::format;
 use super::format::Damage;
 use super::format::MergeError;
+use crate::keys::lock;
 
 const NAME: &str = "usage";
 const LOCK: &str = "usage.lock";
@@ -148,13 +149,7 @@ impl UsageStore {
 
     /// A lock that ends with the process that holds it, whatever ends that.
     fn lock(&self) -> io::Result<File> {
-        let lock = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(no_follow())
-            .open(self.directory.join(LOCK))?;
+        let lock = lock::open(&self.directory.join(LOCK))?;
         for _ in 0..TRIES {
             match lock.try_lock() {
                 Ok(()) => return Ok(lock),
@@ -205,10 +200,6 @@ fn open(path: &Path) -> io::Result<Option<(File, u64)>> {
     };
     let metadata = file.metadata()?;
     if metadata.is_file() { Ok(Some((file, metadata.len()))) } else { Err(no_file()) }
-}
-
-fn no_follow() -> i32 {
-    i32::try_from(rustix::fs::OFlags::NOFOLLOW.bits()).unwrap_or(0)
 }
 
 #[cfg(test)]
