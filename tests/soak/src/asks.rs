@@ -22,6 +22,8 @@ pub(crate) struct Ask {
     pub(crate) method: Method,
     pub(crate) path: String,
     pub(crate) key: Option<Key>,
+    /// Whose token is asked for.
+    pub(crate) login: Option<Key>,
     pub(crate) load: Load,
     pub(crate) pace: Duration,
     pub(crate) more: Vec<(&'static str, String)>,
@@ -44,6 +46,7 @@ impl Ask {
             method: Method::GET,
             path: path.into(),
             key: key.cloned(),
+            login: None,
             load: Load::Small,
             pace: Duration::ZERO,
             more: Vec::new(),
@@ -75,6 +78,20 @@ impl Ask {
 
     pub(crate) fn slow(key: &Key, milliseconds: u64) -> Self {
         Self::new(Kind::Slow, format!("/slow/{milliseconds}"), Some(key))
+    }
+
+    pub(crate) fn narrow(key: &Key, milliseconds: u64) -> Self {
+        Self::new(Kind::Narrow, format!("/narrow/{milliseconds}"), Some(key))
+    }
+
+    pub(crate) fn rated(key: &Key) -> Self {
+        Self::new(Kind::Rated, "/rated/this", Some(key))
+    }
+
+    pub(crate) fn login(key: &Key) -> Self {
+        let ask = Self::new(Kind::Login, "/uauth/v2/auth/login/profile", None)
+            .with("content-type", "application/json");
+        Self { method: Method::POST, login: Some(key.clone()), ..ask }
     }
 
     /// Slowly, in pieces of 16 KiB.
@@ -152,6 +169,9 @@ impl Ask {
 
     /// The text of a small request's body.
     pub(crate) fn text(&self, seq: u64) -> String {
+        if let Some(key) = &self.login {
+            return format!("{{\"apiKey\":\"{}\"}}", key.text);
+        }
         match self.method {
             Method::POST => format!("said {seq} by {}", self.path),
             _ => String::new(),

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::ledger::{Books, End, Fault, Kind, Life, Record, SECOND, Time, Window};
 use crate::watch::{Counts, Line, Log};
+use crate::world::RATE;
 
 /// How long after a fault its effects may still be met.
 const MARGIN: Time = SECOND;
@@ -14,6 +15,8 @@ const IN_FORCE: Time = SECOND;
 const STREAMS: Time = SECOND;
 /// The program reads the file that steps its clock once a second.
 const CLOCK: Time = 2 * SECOND + SECOND / 2;
+/// How long a token is in use.
+const TOKEN: Time = 20 * SECOND;
 
 /// What the program was seen to do besides answering.
 pub(crate) struct Seen<'a> {
@@ -49,6 +52,7 @@ pub(crate) struct Figures {
     pub(crate) latest_created: Time,
     pub(crate) in_flight_at_term: u64,
     pub(crate) asked_of_revoked: u64,
+    pub(crate) rate_limited: u64,
 }
 
 /// Checks everything.
@@ -68,6 +72,7 @@ pub(crate) fn check<'a>(books: &'a Books, seen: Seen<'a>) -> Check<'a> {
     check.log();
     check.metrics();
     check.drain();
+    check.rates();
     check
 }
 
@@ -128,6 +133,10 @@ impl Check<'_> {
         let faulty =
             matches!((status, reason), (502, "upstream_unreachable") | (504, "upstream_timeout"));
         if faulty && record.kind.answer().1.is_empty() {
+            let sockets = matches!(record.kind, Kind::Socket | Kind::Held);
+            if sockets && self.during(Fault::Http2, record.from, record.to, MARGIN) {
+                return Ok(());
+            }
             if !self.during(Fault::Upstream, record.from, record.to, MARGIN) {
                 return Err("the upstream was up".to_owned());
             }
@@ -137,6 +146,11 @@ impl Check<'_> {
         match record.kind {
             Kind::Fresh | Kind::Held => self.fresh(record, status, reason),
             Kind::Expiring => self.expiring(record, status, reason),
+            Kind::Token if (status, reason) == (401, "invalid_token") => self.token(record),
+            Kind::Rated if (status, reason) == (429, "rate_limited") => {
+                self.figures.rate_limited += 1;
+                Ok(())
+            }
             kind if kind.answer() == (status, reason) => Ok(()),
             kind => Err(format!("expected {:?}", kind.answer())),
         }
@@ -217,6 +231,31 @@ impl Check<'_> {
                 }
             }
             _ => Err("no answer for such a key".to_owned()),
+        }
+    }
+
+    /// By a clock that was stepped a token is over, or not yet made.
+    fn token(&self, record: &Record) -> Result<(), String> {
+        let since = record.from.saturating_sub(TOKEN);
+        let stepped = [Fault::ClockAhead, Fault::ClockBehind];
+        match stepped.into_iter().any(|fault| self.during(fault, since, record.to, CLOCK)) {
+            true => Ok(()),
+            false => Err("nobody stepped the clock since it was made".to_owned()),
+        }
+    }
+
+    /// No more were let through than the rate allows.
+    fn rates(&mut self) {
+        let through = |record: &&Record| {
+            record.kind == Kind::Rated && matches!(record.end, End::Answer(200, _))
+        };
+        let through: Vec<_> = self.books.records.iter().filter(through).collect();
+        let Some(first) = through.iter().map(|record| record.from).min() else { return };
+        let last = through.iter().map(|record| record.to).max().unwrap_or_default();
+        let most = RATE * (last - first).div_ceil(SECOND) + 2 * RATE;
+        let count = through.len() as u64;
+        if count > most {
+            self.violations.push(format!("{count} requests passed a rate that allows {most}"));
         }
     }
 
@@ -323,7 +362,7 @@ impl Check<'_> {
         let mut answered = Counts::new();
         for record in self.books.records.iter().take(self.seen.records) {
             let End::Answer(status, reason) = &record.end else { continue };
-            let key = (outcome(*status).to_owned(), reason.clone());
+            let key = (outcome(record.kind, *status).to_owned(), reason.clone());
             *answered.entry(key).or_default() += 1;
         }
         let mut violations = Vec::new();
@@ -370,8 +409,9 @@ impl Check<'_> {
     }
 }
 
-const fn outcome(status: u16) -> &'static str {
+const fn outcome(kind: Kind, status: u16) -> &'static str {
     match status {
+        200 if matches!(kind, Kind::Login) => "minted",
         101 | 200 => "forwarded",
         502 | 504 => "failed",
         _ => "refused",
@@ -380,10 +420,11 @@ const fn outcome(status: u16) -> &'static str {
 
 fn agrees(line: &Line, record: &Record, status: u16, reason: &str) -> bool {
     let key = record.key.is_empty() || line.key.is_empty() || line.key == record.key;
-    let named = !line.key.is_empty() || record.key.is_empty() || outcome(status) == "refused";
+    let named =
+        !line.key.is_empty() || record.key.is_empty() || outcome(record.kind, status) == "refused";
     line.status == Some(status)
         && line.reason == reason
-        && line.outcome == outcome(status)
+        && line.outcome == outcome(record.kind, status)
         && key
         && named
 }

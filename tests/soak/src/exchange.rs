@@ -21,6 +21,7 @@ use crate::asks::{Ask, Body, Load};
 use crate::ledger::{End, Kind, Protocol, Record, now};
 use crate::noise::Comparison;
 use crate::origin::{ID, IDENTITY, LEAK, SEQ};
+use crate::world::Key;
 use crate::world::World;
 
 /// How long anything may take.
@@ -161,7 +162,7 @@ impl<'w> Attempt<'w> {
                 headers.get_all(name).iter().map(|value| value.to_str().unwrap_or("?")).collect();
             (!values.is_empty()).then(|| values.join("+"))
         };
-        let forwarded = matches!(status.as_u16(), 101 | 200);
+        let forwarded = matches!(status.as_u16(), 101 | 200) && self.ask.login.is_none();
         let id = text(if forwarded { ID } else { "x-request-id" });
         if id.is_none() || self.record.id.is_some() && id != self.record.id {
             self.wrong(format!("the request id is {id:?}"));
@@ -219,6 +220,10 @@ impl<'w> Attempt<'w> {
             return Ok(End::Answer(status, String::new()));
         }
         let bytes = body.collect().await?.to_bytes();
+        if let (200, Some(key)) = (status, self.ask.login.clone()) {
+            self.token(key, &bytes);
+            return Ok(End::Answer(status, String::new()));
+        }
         if status == 200 {
             self.text(&bytes);
             return Ok(End::Answer(status, String::new()));
@@ -232,11 +237,22 @@ impl<'w> Attempt<'w> {
         Ok(End::Answer(status, reason.unwrap_or_default()))
     }
 
+    /// Keeps a token for those who use it.
+    fn token(&mut self, key: Key, bytes: &Bytes) {
+        let body: serde_json::Value = serde_json::from_slice(bytes).unwrap_or_default();
+        match body.get("token").and_then(serde_json::Value::as_str) {
+            Some(text) => self.world.keep(Key { text: text.to_owned(), ..key }),
+            None => self.wrong(format!("a login without a token: {bytes:?}")),
+        }
+    }
+
     fn text(&mut self, bytes: &Bytes) {
         let seq = self.record.seq;
         let expected = match (self.ask.load, self.ask.kind) {
             (Load::Up(size), _) => format!("took {size}"),
-            (_, Kind::Slow) => format!("waited {}", self.ask.path.rsplit('/').next().unwrap_or("")),
+            (_, Kind::Slow | Kind::Narrow) => {
+                format!("waited {}", self.ask.path.rsplit('/').next().unwrap_or(""))
+            }
             _ => format!("{} {} {seq} {}", self.ask.method, self.ask.path, self.ask.text(seq)),
         };
         if bytes != expected.as_bytes() {

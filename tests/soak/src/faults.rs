@@ -13,6 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::ledger::{Fault, now};
 use crate::noise::Dice;
+use crate::origin;
+use crate::world::by_http2;
 use crate::world::{Stage, Stop, World, config, listed, put, put_certificate, record};
 
 /// The upstream, as a process.
@@ -27,7 +29,7 @@ impl Upstream {
     pub(crate) fn start(&self, stage: &Stage) -> io::Result<()> {
         // Ourselves, also where somebody builds us anew meanwhile.
         let child =
-            Command::new("/proc/self/exe").arg("origin").arg(stage.upstream.to_string()).spawn()?;
+            Command::new("/proc/self/exe").arg("origin").args(origin::arguments(stage)).spawn()?;
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(child);
         for _ in 0..1500 {
             if TcpStream::connect(stage.upstream).is_ok() {
@@ -76,10 +78,18 @@ fn between(dice: &mut Dice, from: u64, to: u64) -> Duration {
 pub(crate) fn reloads(world: &World, stop: &Stop, seed: u64) {
     let mut dice = Dice::new(seed);
     let mut version = 0;
+    let mut http2 = None;
     while stop.wait(Duration::from_secs(1)) {
         version += 1;
         if version % 4 != 0 {
+            let began = now();
             let done = right(world, version);
+            if version % 3 == 0 && done.is_ok() {
+                let spoken = by_http2(version);
+                let over = if spoken { http2.replace(began) } else { http2.take() };
+                over.into_iter().for_each(|from| world.ledger.window(Fault::Http2, from));
+                world.ledger.deed(WAYS[(version % 4) as usize], 1);
+            }
             world.ledger.deed("valid changes of files", u64::from(done.is_ok()));
             continue;
         }
@@ -95,13 +105,27 @@ pub(crate) fn reloads(world: &World, stop: &Stop, seed: u64) {
             std::thread::sleep(Duration::from_millis(100));
         }
         world.ledger.window(Fault::Broken, from);
+        if let Some(from) = http2.take() {
+            world.ledger.window(Fault::Http2, from);
+        }
+    }
+    // As it began.
+    while repair(world, 0).is_err() {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    if let Some(from) = http2 {
+        world.ledger.window(Fault::Http2, from);
     }
 }
+
+/// How versions of the configuration reach the upstream.
+const WAYS: [&str; 4] =
+    ["upstream by HTTP/1.1", "upstream by HTTP/2", "upstream by TLS", "upstream by a unix socket"];
 
 fn right(world: &World, version: u64) -> io::Result<()> {
     let files = &world.stage.files;
     match version % 3 {
-        0 => put(files, "keygate.toml", &config(world.stage.upstream, version)),
+        0 => put(files, "keygate.toml", &config(&world.stage, version)),
         1 => put_certificate(files),
         _ => extra(files, version),
     }
@@ -117,7 +141,7 @@ fn extra(files: &Path, version: u64) -> io::Result<()> {
 
 fn broken(world: &World, dice: &mut Dice) -> io::Result<()> {
     let files = &world.stage.files;
-    let right = config(world.stage.upstream, 0);
+    let right = config(&world.stage, 0);
     let one = listed().remove(0);
     match dice.below(8) {
         0 => put(files, "keygate.toml", &right.replace("[upstream]", "[upstream")),
@@ -136,7 +160,7 @@ fn repair(world: &World, version: u64) -> io::Result<()> {
     let files = &world.stage.files;
     extra(files, version)?;
     put_certificate(files)?;
-    put(files, "keygate.toml", &config(world.stage.upstream, version))
+    put(files, "keygate.toml", &config(&world.stage, version))
 }
 
 /// Storms of SIGHUP.
@@ -224,7 +248,7 @@ pub(crate) fn clock(world: &World, stop: &Stop, seed: u64) {
 
 /// Which says how far the program's clock is off: not on the disk that is filled.
 pub(crate) fn clock_file(stage: &Stage) -> std::path::PathBuf {
-    stage.files.with_extension("clock")
+    stage.beside("clock")
 }
 
 /// The program itself, its log appended to a file on the small disk.

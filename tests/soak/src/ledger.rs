@@ -23,6 +23,14 @@ pub(crate) enum Kind {
     Download,
     Upload,
     Slow,
+    /// On a route that takes two at a time of an account, and lets the others wait.
+    Narrow,
+    /// On a route that takes so many a second of a key.
+    Rated,
+    /// A key for a token.
+    Login,
+    /// With such a token.
+    Token,
     Socket,
     /// With a key that comes and goes while the program runs.
     Fresh,
@@ -49,6 +57,7 @@ impl Kind {
     pub(crate) const fn answer(self) -> (u16, &'static str) {
         match self {
             Self::Echo | Self::Post | Self::Download | Self::Upload | Self::Slow => (200, ""),
+            Self::Narrow | Self::Rated | Self::Login | Self::Token => (200, ""),
             Self::Fresh | Self::Expiring | Self::Killed => (200, ""),
             Self::Socket | Self::Held => (101, ""),
             Self::NoKey => (401, "no_credential"),
@@ -117,18 +126,21 @@ pub(crate) enum Fault {
     ClockBehind,
     /// Hundreds of SIGHUPs.
     Hangups,
+    /// The upstream is spoken to by HTTP/2, which takes no WebSockets. No fault by itself.
+    Http2,
     /// SIGTERM, to the end of the process.
     Drain,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Upstream,
         Self::Broken,
         Self::DiskFull,
         Self::ClockAhead,
         Self::ClockBehind,
         Self::Hangups,
+        Self::Http2,
         Self::Drain,
     ];
 
@@ -140,6 +152,7 @@ impl Fault {
             Self::ClockAhead => "clock ahead",
             Self::ClockBehind => "clock behind",
             Self::Hangups => "SIGHUP storm",
+            Self::Http2 => "upstream by HTTP/2",
             Self::Drain => "drain",
         }
     }

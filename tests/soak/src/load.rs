@@ -45,6 +45,9 @@ pub(crate) fn run(world: &Arc<World>, churn: &Arc<Churn>, stop: &Stop, seed: u64
             Some(Ask::in_clear(&dice.pick(&world.holders).read))
         }));
         for protocol in [Protocol::Http1, Protocol::Http2] {
+            tasks.spawn(actor().asks(protocol, every(8), narrow));
+            tasks.spawn(actor().asks(protocol, every(6), rated));
+            tasks.spawn(actor().asks(protocol, every(8), tokens));
             tasks.spawn(actor().asks(protocol, every(2), transfer));
             for _ in 0..3 {
                 tasks.spawn(actor().asks(protocol, every(1), paced));
@@ -69,6 +72,26 @@ const fn every(per_second: u64) -> Duration {
 #[expect(clippy::unnecessary_wraps, reason = "some kinds have nothing to ask at times")]
 fn mixed(world: &World, dice: &mut Dice) -> Option<Ask> {
     Some(Ask::mixed(&world.holders, dice))
+}
+
+/// Of one account: at times more than two are under way.
+#[expect(clippy::unnecessary_wraps, reason = "some kinds have nothing to ask at times")]
+fn narrow(world: &World, dice: &mut Dice) -> Option<Ask> {
+    Some(Ask::narrow(&world.holders[1].read, 20 + dice.below(200)))
+}
+
+/// Of one key: more than it may.
+#[expect(clippy::unnecessary_wraps, reason = "some kinds have nothing to ask at times")]
+fn rated(world: &World, _: &mut Dice) -> Option<Ask> {
+    Some(Ask::rated(&world.holders[2].read))
+}
+
+/// A login now and then, and what it gave.
+fn tokens(world: &World, dice: &mut Dice) -> Option<Ask> {
+    match dice.below(4) {
+        0 => Some(Ask::login(&dice.pick(&world.holders).read)),
+        _ => world.token(dice).map(|token| Ask::echo(Kind::Token, &token, dice)),
+    }
 }
 
 /// Mostly one MiB, at times sixteen.

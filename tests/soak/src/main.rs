@@ -10,7 +10,6 @@ mod ledger;
 mod load;
 mod noise;
 mod origin;
-#[expect(dead_code, reason = "other tests use more of it")]
 #[path = "../../it/actors/pki.rs"]
 mod pki;
 mod plot;
@@ -30,7 +29,7 @@ fn main() -> ExitCode {
     let mut arguments = std::env::args().skip(1);
     let first = arguments.next();
     let done = match first.as_deref() {
-        Some("origin") => serve(arguments.next()),
+        Some("origin") => serve(&arguments.collect::<Vec<_>>()),
         first => soak(first.into_iter().map(str::to_owned).chain(arguments)),
     };
     done.unwrap_or_else(|error| {
@@ -39,8 +38,8 @@ fn main() -> ExitCode {
     })
 }
 
-fn serve(address: Option<String>) -> Result<ExitCode, Box<dyn Error>> {
-    origin::serve(address.ok_or("no address")?.parse()?)?;
+fn serve(arguments: &[String]) -> Result<ExitCode, Box<dyn Error>> {
+    origin::serve(arguments)?;
     Ok(ExitCode::SUCCESS)
 }
 

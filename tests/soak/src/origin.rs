@@ -1,9 +1,11 @@
 //! The API behind: a process of its own, to be killed. Each answer says who it was told is calling
 //! and which request it answers.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,11 +14,14 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpListener;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio_rustls::TlsAcceptor;
 
 use crate::noise::{Comparison, Noise};
+use crate::pki::Identity;
+use crate::world::Stage;
 
 type Body = UnsyncBoxBody<Bytes, Infallible>;
 
@@ -36,27 +41,104 @@ pub(crate) fn identity(told: [&str; 5]) -> String {
     told.join("|")
 }
 
+/// What [`serve`] is told: where to listen in clear, with TLS, for HTTP/2 in clear and on a socket
+/// of the file system; the certificate and its key.
+pub(crate) fn arguments(stage: &Stage) -> [String; 6] {
+    let beside = |extension| stage.beside(extension).display().to_string();
+    let address = |address: SocketAddr| address.to_string();
+    [
+        address(stage.upstream),
+        address(stage.upstream_tls),
+        address(stage.upstream_http2),
+        beside("sock"),
+        beside("crt"),
+        beside("key"),
+    ]
+}
+
 /// Serves until it is killed.
-pub(crate) fn serve(address: SocketAddr) -> io::Result<()> {
+pub(crate) fn serve(arguments: &[String]) -> io::Result<()> {
+    let [clear, tls, http2, socket, certificate, key] = arguments else {
+        return Err(io::Error::other("the wrong number of arguments"));
+    };
+    let read = std::fs::read_to_string;
+    let identity = Identity { certificate: read(certificate)?, key: read(key)? };
+    let acceptor = TlsAcceptor::from(identity.server());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
-        let listener = TcpListener::bind(address).await?;
+        // One that was killed has left it.
+        let _ = std::fs::remove_file(socket);
+        let socket = UnixListener::bind(socket)?;
+        let (tls, http2) = (TcpListener::bind(tls).await?, TcpListener::bind(http2).await?);
+        // The one that is waited for comes last.
+        let clear = TcpListener::bind(clear).await?;
         loop {
-            let (socket, _) = listener.accept().await?;
-            socket.set_nodelay(true)?;
-            let mut http = hyper::server::conn::http1::Builder::new();
-            let serving = http
-                .timer(hyper_util::rt::TokioTimer::new())
-                .serve_connection(TokioIo::new(socket), service_fn(answer))
-                .with_upgrades();
-            tokio::spawn(serving);
+            tokio::select! {
+                came = clear.accept() => drop(tokio::spawn(http1(without_delay(came?.0)?))),
+                came = socket.accept() => drop(tokio::spawn(http1(came?.0))),
+                came = http2.accept() => {
+                    let http = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                    let io = TokioIo::new(without_delay(came?.0)?);
+                    tokio::spawn(http.serve_connection(io, service_fn(answer)));
+                }
+                came = tls.accept() => {
+                    let handshake = acceptor.accept(without_delay(came?.0)?);
+                    tokio::spawn(async move {
+                        if let Ok(stream) = handshake.await {
+                            http1(stream).await;
+                        }
+                    });
+                }
+            }
         }
     })
 }
 
+fn without_delay(socket: TcpStream) -> io::Result<TcpStream> {
+    socket.set_nodelay(true)?;
+    Ok(socket)
+}
+
+async fn http1(socket: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    let mut http = hyper::server::conn::http1::Builder::new();
+    let serving = http
+        .timer(hyper_util::rt::TokioTimer::new())
+        .serve_connection(TokioIo::new(socket), service_fn(answer))
+        .with_upgrades();
+    let _ = serving.await;
+}
+
+/// How many requests for `/narrow` may be under way at a time for an account.
+pub(crate) const NARROW: usize = 2;
+
+/// How many there are now.
+static CROWD: Mutex<BTreeMap<String, usize>> = Mutex::new(BTreeMap::new());
+
+/// One of them, for as long as it is.
+struct One(String);
+
+impl One {
+    /// Says also whether there are more than may be.
+    fn begin(account: &str) -> (Self, bool) {
+        let mut crowd = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = crowd.entry(account.to_owned()).or_default();
+        *count += 1;
+        (Self(account.to_owned()), *count > NARROW)
+    }
+}
+
+impl Drop for One {
+    fn drop(&mut self) {
+        let mut crowd = CROWD.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = crowd.get_mut(&self.0) {
+            *count -= 1;
+        }
+    }
+}
+
 async fn answer(mut request: Request<Incoming>) -> Result<Response<Body>, hyper::Error> {
     let seq = number(request.headers().get(SEQ));
-    let (headers, leak) = (told(request.headers()), leak(request.headers()));
+    let (headers, mut leak) = (told(request.headers()), leak(request.headers()));
     let id = request.headers().get("x-request-id").cloned();
     let path = request.uri().path().to_owned();
     let mut words = path.split('/').skip(1);
@@ -69,6 +151,17 @@ async fn answer(mut request: Request<Incoming>) -> Result<Response<Body>, hyper:
         "up" => taken(request.body_mut(), seq, size).await?,
         "slow" => {
             tokio::time::sleep(Duration::from_millis(size)).await;
+            Full::from(format!("waited {size}")).boxed_unsync()
+        }
+        "narrow" => {
+            let account = request.headers().get("x-account-id");
+            let account = account.and_then(|it| it.to_str().ok()).unwrap_or_default();
+            let (one, too_many) = One::begin(account);
+            if too_many {
+                leak = Some(HeaderValue::from_static("more at a time than it may be"));
+            }
+            tokio::time::sleep(Duration::from_millis(size)).await;
+            drop(one);
             Full::from(format!("waited {size}")).boxed_unsync()
         }
         "ws" => {
@@ -145,4 +238,6 @@ async fn talk(upgrade: hyper::upgrade::OnUpgrade) {
             return;
         }
     }
+    // Over TLS an end that nobody announces is a cut.
+    let _ = socket.shutdown().await;
 }

@@ -30,6 +30,7 @@ const fn colour(fault: Fault) -> &'static str {
         Fault::DiskFull => "#9467bd",
         Fault::ClockAhead => "#17a2b8",
         Fault::ClockBehind => "#2ca02c",
+        Fault::Http2 => "#1f77b4",
         Fault::Hangups => "#e6a700",
         Fault::Drain => "#555555",
     }

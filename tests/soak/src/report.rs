@@ -184,6 +184,7 @@ fn facts(check: &Check<'_>, measured: &Measured, log: &Log) -> Vec<(&'static str
         ("502 and 504 while the upstream was down", figures.by_upstream_fault.to_string()),
         ("streams cut while the upstream was down", figures.cut_by_fault.to_string()),
         ("clients that went away", figures.killed.to_string()),
+        ("requests beyond a rate, refused", figures.rate_limited.to_string()),
         ("requests with revoked keys, refused", figures.asked_of_revoked.to_string()),
         ("latest request let in after its key's revocation", after(figures.latest_revoked)),
         ("latest end of a stream after its key's revocation", after(figures.latest_stream)),

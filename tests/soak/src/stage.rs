@@ -63,6 +63,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode, Box<dyn Error>> {
         small: options.small,
         faketime: options.faketime.clone(),
         upstream: free_address()?,
+        upstream_tls: free_address()?,
+        upstream_http2: free_address()?,
     };
     world::write_files(&stage, &options.tomorrow)?;
     let upstream = Upstream::new();
@@ -123,6 +125,7 @@ fn enter(stage: Stage, program: &mut Program, tail: &mut Tail) -> Result<World, 
         ledger: Ledger::default(),
         holders: world::holders(),
         listed: world::listed(),
+        tokens: Mutex::default(),
         http1: TRUSTED.client(&["http/1.1"]),
         http2: TRUSTED.client(&["h2"]),
         pid: program.0.id(),
@@ -299,6 +302,7 @@ fn leftovers(world: &World) -> io::Result<String> {
         "filler",
         "extra.toml",
         "listed.toml",
+        "tokens.pem",
         ".keys.toml.lock",
     ];
     let mut names = Vec::new();

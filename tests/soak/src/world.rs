@@ -1,25 +1,36 @@
 //! The stage: files, accounts and keys, and everything that the actors share.
 
+use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use rcgen::SanType;
 use rustls::ClientConfig;
 use sha2::{Digest as _, Sha256};
 
 use crate::ledger::Ledger;
+use crate::noise::Dice;
 use crate::origin;
+use crate::origin::NARROW;
 use crate::pki::TRUSTED;
 
 pub(crate) const ACCOUNTS: usize = 8;
+/// How many requests a second the route `/rated` takes of a key.
+pub(crate) const RATE: u64 = 3;
 /// How many keys there are to be revoked by the list of revocations.
 const LISTED: usize = 400;
+/// How many tokens are in use at a time.
+const TOKENS: usize = 8;
 
 /// A key that clients present.
 #[derive(Clone, Debug)]
@@ -51,6 +62,16 @@ pub(crate) struct Stage {
     /// The library that stands between the program and its clock.
     pub(crate) faketime: Option<PathBuf>,
     pub(crate) upstream: SocketAddr,
+    /// Where the same upstream speaks TLS, and HTTP/2 in clear.
+    pub(crate) upstream_tls: SocketAddr,
+    pub(crate) upstream_http2: SocketAddr,
+}
+
+impl Stage {
+    /// A file that is not on the disk that is filled.
+    pub(crate) fn beside(&self, extension: &str) -> PathBuf {
+        self.files.with_extension(extension)
+    }
 }
 
 /// What all actors share.
@@ -60,6 +81,8 @@ pub(crate) struct World {
     pub(crate) holders: Vec<Holder>,
     /// To be revoked by the list.
     pub(crate) listed: Vec<Key>,
+    /// The newest tokens, as keys.
+    pub(crate) tokens: Mutex<VecDeque<Key>>,
     pub(crate) https: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) admin: SocketAddr,
@@ -76,6 +99,22 @@ pub(crate) struct World {
 impl World {
     pub(crate) fn next(&self) -> u64 {
         self.sequence.fetch_add(1, Relaxed)
+    }
+
+    /// Keeps a token, and forgets an old one.
+    pub(crate) fn keep(&self, token: Key) {
+        let mut tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.push_back(token);
+        if tokens.len() > TOKENS {
+            tokens.pop_front();
+        }
+    }
+
+    /// One of the newest tokens.
+    pub(crate) fn token(&self, dice: &mut Dice) -> Option<Key> {
+        let tokens = self.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        let at = dice.below(tokens.len().max(1) as u64);
+        tokens.get(usize::try_from(at).ok()?).cloned()
     }
 }
 
@@ -174,8 +213,22 @@ pub(crate) fn write_files(stage: &Stage, tomorrow: &str) -> io::Result<()> {
     put(&stage.files, "more/listed.toml", &listed)?;
     put(&stage.files, "more/extra.toml", "# Nothing yet.\n")?;
     put(&stage.files, "revoked.txt", "# Nobody yet.\n")?;
-    put(&stage.files, "keygate.toml", &config(stage.upstream, 0))?;
-    put_certificate(&stage.files)
+    put(&stage.files, "keygate.toml", &config(stage, 0))?;
+    put_certificate(&stage.files)?;
+    let identity = TRUSTED.issue_with(|params| {
+        params.subject_alt_names.push(SanType::IpAddress(stage.upstream_tls.ip()));
+    });
+    fs::write(stage.beside("ca"), TRUSTED.pem())?;
+    fs::write(stage.beside("crt"), identity.certificate)?;
+    fs::write(stage.beside("key"), identity.key)?;
+    let made = Command::new(&stage.keygate)
+        .args(["tokens", "keygen", "--out"])
+        .arg(stage.files.join("tokens.pem"))
+        .output()?;
+    match made.status.success() {
+        true => Ok(()),
+        false => Err(io::Error::other(String::from_utf8_lossy(&made.stderr))),
+    }
 }
 
 /// A new certificate of the authority that the clients trust. Its two files change one after the
@@ -199,8 +252,23 @@ pub(crate) fn put(directory: &Path, name: &str, content: &str) -> io::Result<()>
     written
 }
 
-/// The configuration; versions of it differ in what no request notices.
-pub(crate) fn config(upstream: SocketAddr, version: u64) -> String {
+/// Whether a version of the configuration speaks HTTP/2 to the upstream.
+pub(crate) const fn by_http2(version: u64) -> bool {
+    version % 4 == 1
+}
+
+/// The configuration; versions of it differ in what no request notices: the way to the upstream,
+/// a timeout, a route that nobody asks for.
+pub(crate) fn config(stage: &Stage, version: u64) -> String {
+    let upstream = match version % 4 {
+        0 => format!("url = \"http://{}\"", stage.upstream),
+        1 => format!("url = \"http://{}\"\nprotocol = \"http2\"", stage.upstream_http2),
+        2 => {
+            let ca = stage.beside("ca");
+            format!("url = \"https://{}\"\nca = \"{}\"", stage.upstream_tls, ca.display())
+        }
+        _ => format!("url = \"unix:{}\"", stage.beside("sock").display()),
+    };
     format!(
         r#"# Version {version}.
 [listen]
@@ -213,12 +281,18 @@ certificate = "server.crt"
 private_key = "server.key"
 
 [upstream]
-url = "http://{upstream}"
+{upstream}
 timeout = "{timeout}s"
 
 [keys]
 files = ["keys.toml", "more"]
 revocations = "revoked.txt"
+
+[credentials]
+tokens = true
+
+[tokens]
+signing_key = "tokens.pem"
 
 [responses]
 disclose = true
@@ -239,6 +313,12 @@ path = "/down/{{*rest}}"
 path = "/up/{{*rest}}"
 [[route]]
 path = "/slow/{{*rest}}"
+[[route]]
+path = "/narrow/{{*rest}}"
+in_flight = {{ max = {NARROW}, per = "account", queue = "20s" }}
+[[route]]
+path = "/rated/{{*rest}}"
+rate = {{ requests = {RATE}, per = "1s", by = "key" }}
 [[route]]
 path = "/ws"
 [[route]]

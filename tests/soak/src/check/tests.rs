@@ -31,7 +31,7 @@ fn judged(books: &Books, spoil: impl FnOnce(&mut Log, &mut Counts)) -> Vec<Strin
     let (mut log, mut metrics) = (Log::default(), Counts::new());
     for record in &books.records {
         let End::Answer(status, reason) = &record.end else { continue };
-        let outcome = outcome(*status);
+        let outcome = outcome(record.kind, *status);
         log.line(
             &serde_json::json!({
                 "target": "keygate::access", "outcome": outcome, "reason": reason,
@@ -151,4 +151,52 @@ fn what_was_accepted_during_a_drain_is_answered() {
     };
     assert_eq!(with(false), 0);
     assert_eq!(with(true), 1);
+}
+
+#[test]
+fn more_than_a_rate_allows_is_a_violation() {
+    let through = |count| {
+        let asked = |seq| record(seq, Kind::Rated, 5 + seq % 2, answer(200, ""));
+        violations(&of((0..count).map(asked).collect()))
+    };
+    // Two seconds, and what the rate allows at once.
+    assert_eq!(through(4 * RATE), 0);
+    assert_eq!(through(4 * RATE + 1), 1);
+    let refused = record(1, Kind::Rated, 5, answer(429, "rate_limited"));
+    assert_eq!(violations(&of(vec![refused])), 0);
+    let other = record(1, Kind::Narrow, 5, answer(429, "rate_limited"));
+    assert_eq!(violations(&of(vec![other])), 1);
+}
+
+#[test]
+fn a_token_is_refused_only_where_the_clock_was_stepped() {
+    let refused = || record(1, Kind::Token, 40, answer(401, "invalid_token"));
+    let mut books = of(vec![refused()]);
+    assert_eq!(violations(&books), 1);
+    books.windows.push(window(Fault::ClockBehind, 22, 28));
+    assert_eq!(violations(&books), 0);
+    let mut books = of(vec![refused()]);
+    books.windows.push(window(Fault::ClockAhead, 2, 8));
+    assert_eq!(violations(&books), 1);
+}
+
+#[test]
+fn a_login_is_counted_as_minted() {
+    let with = |end| violations(&of(vec![record(1, Kind::Login, 5, end)]));
+    assert_eq!(with(answer(200, "")), 0);
+    assert_eq!(with(answer(401, "unknown_key")), 1);
+    assert_eq!(outcome(Kind::Login, 200), "minted");
+    assert_eq!(outcome(Kind::Token, 200), "forwarded");
+}
+
+#[test]
+fn http2_to_the_upstream_excuses_sockets_alone() {
+    let with = |kind, from| {
+        let mut books = of(vec![record(1, kind, from, answer(502, "upstream_unreachable"))]);
+        books.windows.push(window(Fault::Http2, 10, 12));
+        violations(&books)
+    };
+    assert_eq!(with(Kind::Socket, 11), 0);
+    assert_eq!(with(Kind::Socket, 20), 1);
+    assert_eq!(with(Kind::Echo, 11), 1);
 }
