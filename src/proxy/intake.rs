@@ -171,14 +171,17 @@ fn one_host(parts: &Parts, said: &Said<'_>) -> Result<HeaderValue, Denial> {
 fn is_host(value: &HeaderValue) -> bool {
     let Ok(text) = value.to_str() else { return false };
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~:[]%!$&'()*+,;=".contains(&byte);
-    let Ok(authority) = text.parse::<Authority>() else { return false };
-    let port = text.strip_prefix(authority.host());
-    // Where there is a port, it has digits only (RFC 3986, section 3.2.3).
-    let digits = |rest: &str| {
-        let port = rest.strip_prefix(':');
-        rest.is_empty() || port.is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
-    };
-    text.bytes().all(plain) && !authority.host().is_empty() && port.is_some_and(digits)
+    text.bytes().all(plain) && text.parse::<Authority>().is_ok_and(|it| is_plain(text, it.host()))
+}
+
+/// Whether a host is followed by nothing, or by a port, which is digits only (RFC 3986, section
+/// 3.2.3). No user stands before it: that would have an `@`.
+fn is_plain(text: &str, host: &str) -> bool {
+    match text.as_bytes().get(host.len()..) {
+        Some([]) => !host.is_empty(),
+        Some([b':', port @ ..]) => !host.is_empty() && port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    }
 }
 
 #[cfg(test)]
