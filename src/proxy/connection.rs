@@ -66,8 +66,6 @@ pub(super) async fn serve(
 ) {
     let bounds = *worker.world().bounds();
     let _counted = worker.metrics().connection(kind);
-    // Small answers must not wait for the client's acknowledgement.
-    let _ = stream.set_nodelay(true);
     let identified = peer::identify(&worker, &mut stream, arrived, bounds.first_bytes).await;
     let Some((peer, place)) = identified else { return };
     let socket = Socket::new(stream);

@@ -5,7 +5,7 @@
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use thiserror::Error;
 
 use super::doors::Doors;
@@ -79,6 +79,11 @@ impl Bound {
             let fail = |error| ListenError { address: wanted, setting, error };
             if spot.sockets.is_empty() {
                 spot.open(workers).map_err(fail)?;
+            }
+            for socket in &spot.sockets {
+                // Connections have it from the listener, without being told one by one. Small
+                // answers must not wait for the client's acknowledgement.
+                SockRef::from(socket).set_tcp_nodelay(true).map_err(fail)?;
             }
             for turn in 0..workers.max(spot.sockets.len()) {
                 let socket = spot.sockets.iter().cycle().nth(turn);
@@ -159,6 +164,24 @@ mod tests {
         let ports = bound.iter().flat_map(|it| &it.listeners);
         assert!(ports.map(|(it, _)| it.local_addr().unwrap()).all(|it| it == spot.address));
         bound.iter().map(|worker| worker.listeners.len()).collect()
+    }
+
+    #[test]
+    fn connections_send_without_delay_from_the_beginning() {
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        for given in [0, 1] {
+            let mut spot = Spot::new(any, ListenerKind::Https);
+            if given > 0 {
+                spot.sockets.push(TcpListener::bind(any).unwrap());
+                spot.address = spot.sockets[0].local_addr().unwrap();
+            }
+            let bound = Bound::bind(std::slice::from_mut(&mut spot), 1).unwrap();
+            let _client = std::net::TcpStream::connect(spot.address).unwrap();
+            let (listener, _) = &bound[0].listeners[0];
+            listener.set_nonblocking(false).unwrap();
+            let (accepted, _) = listener.accept().unwrap();
+            assert!(accepted.nodelay().unwrap());
+        }
     }
 
     #[test]
