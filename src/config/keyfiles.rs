@@ -6,8 +6,10 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use super::keys::Keys;
+use crate::clock;
 use crate::source::Problem;
 use crate::source::Problems;
+use crate::source::RealPaths;
 
 /// The files to read, in order, none twice.
 #[must_use]
@@ -30,8 +32,12 @@ pub(super) fn list(keys: &Keys, problems: &mut Problems) -> (Vec<PathBuf>, Vec<P
         }
     }
     // A file that is named and lies in a directory that is named is one file.
+    let mut real = RealPaths::default();
     let mut seen = HashSet::new();
-    files.retain(|file| seen.insert(fs::canonicalize(file).unwrap_or_else(|_| file.clone())));
+    files.retain(|file| {
+        clock::give_way();
+        seen.insert(real.of(file).unwrap_or_else(|| file.clone()))
+    });
     (files, watched)
 }
 
@@ -47,6 +53,7 @@ fn directory(path: &Path, keys: &Keys, problems: &mut Problems) -> Vec<PathBuf> 
     entries.sort();
     let mut files = Vec::new();
     for entry in entries {
+        clock::give_way();
         // Also what Kubernetes keeps beside the files that it mounts: `..data`, `..2026_…`.
         let hidden = entry.file_name().is_none_or(|name| name.to_string_lossy().starts_with('.'));
         let known = [&keys.revocations, &keys.pepper_file].into_iter().flatten();

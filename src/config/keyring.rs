@@ -17,6 +17,7 @@ use super::keyfiles;
 use super::keys::Keys;
 use super::revocations;
 use super::revocations::Revoked;
+use crate::clock;
 use crate::keys::Digester;
 use crate::keys::KeyId;
 use crate::keys::KeyStore;
@@ -31,6 +32,9 @@ use crate::keys::file;
 use crate::source::Problem;
 use crate::source::Problems;
 use crate::source::Source;
+
+/// How many keys are looked at at a stretch.
+const FEW: usize = 1 << 8;
 
 /// One table from all files, and what goes with it.
 #[derive(Clone, Debug)]
@@ -188,6 +192,7 @@ struct Reader<'r> {
 
 impl Reader<'_> {
     fn add(&mut self, path: &Path, loaded: io::Result<Loaded>, contents: &mut Contents) {
+        clock::give_way();
         if let Ok(Loaded { digest, sheet: Some(sheet) }) = loaded {
             warn_if_world_readable(path, "keys", self.problems);
             contents.add(digest);
@@ -297,7 +302,10 @@ fn warn_if_world_readable(path: &Path, what: &str, problems: &mut Problems) {
 /// The account's id is the user name, and a profile key stands for no account's server.
 fn refuse_profile_keys_by_basic(table: &KeyTable, texts: &Texts, problems: &mut Problems) {
     let mut sources = HashMap::new();
-    for (_, key) in table.keys() {
+    for (number, (_, key)) in table.keys().enumerate() {
+        if number.is_multiple_of(FEW) {
+            clock::give_way();
+        }
         if key.kind() == Kind::Profile && key.basic() == Some(true) {
             let (id, origin) = (key.id(), key.origin());
             let _ = sources.entry(origin.file).or_insert_with(|| texts.read(origin.file));

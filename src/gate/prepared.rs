@@ -23,7 +23,7 @@ pub(super) struct Prepared {
 type Numbers = HashMap<Option<Vec<Permission>>, u32>;
 
 impl Prepared {
-    pub(super) fn new(table: &KeyTable, known: &Permissions) -> Self {
+    pub(super) fn new(table: &KeyTable, known: &Permissions, pause: impl Fn()) -> Self {
         let mut making = Making { known, sets: Vec::new(), numbers: Numbers::new() };
         let mut limits = Limits { numbers: Numbers::new(), of: Vec::new(), lists: Vec::new() };
         let accounts = table.accounts().map(|account| {
@@ -33,6 +33,7 @@ impl Prepared {
         });
         let accounts: Vec<_> = accounts.collect();
         let slots = (0..table.slots()).map(|slot| {
+            pause();
             table.lists(slot).map(|lists| of_slot(&lists, &accounts, &limits, &mut making))
         });
         let slots = slots.collect();

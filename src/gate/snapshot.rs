@@ -103,9 +103,10 @@ struct Needs {
 }
 
 impl Snapshot {
-    /// Prepares everything that a request would otherwise have to.
+    /// Prepares everything that a request would otherwise have to. With many keys that takes a
+    /// while: `pause` is called every few microseconds of it, to let others run.
     #[must_use]
-    pub fn new(parts: Parts, revocations: Revocations) -> Self {
+    pub fn new(parts: Parts, revocations: Revocations, pause: impl Fn()) -> Self {
         let carrier = parts.credentials.header.as_ref();
         let stripper = Arc::new(Stripper::new(&parts.identity, carrier));
         let mut known = Permissions::default();
@@ -115,15 +116,16 @@ impl Snapshot {
             any: route.any_permission.iter().map(|name| known.number(name)).collect(),
         });
         let needs = needs.collect();
-        let prepared = Prepared::new(&parts.table, &known);
+        let prepared = Prepared::new(&parts.table, &known, pause);
         Self { parts, revocations, stripper, needs, prepared }
     }
 
-    /// The same world with more keys revoked; those that are stay so.
+    /// The same world with more keys revoked; those that are stay so. `pause` is as in
+    /// [`Snapshot::new`].
     #[must_use]
-    pub fn revoking(&self, mut revocations: Revocations) -> Self {
+    pub fn revoking(&self, mut revocations: Revocations, pause: impl Fn()) -> Self {
         revocations.keys.extend(&self.revocations.keys);
-        Self::new(self.parts.clone(), revocations)
+        Self::new(self.parts.clone(), revocations, pause)
     }
 
     /// All keys and accounts.

@@ -1,5 +1,6 @@
 //! What a reload changed, for the log: the public ids of keys that came, went, or are different.
 
+use crate::clock;
 use crate::gate::Snapshot;
 use crate::keys::Key;
 use crate::keys::KeyId;
@@ -32,6 +33,7 @@ impl Changes {
         let mut changes = Self::default();
         let (before, after) = (old.table(), new.table());
         for (at, key) in after.keys_beyond(before) {
+            clock::give_way();
             match before.find_id(&key.id()) {
                 None => changes.added.add(&key),
                 Some((then, was)) if !dead(old, then, was) && dead(new, at, key) => {
@@ -48,9 +50,12 @@ impl Changes {
                 changes.revoked.add(&key);
             }
         }
-        let gone = before.keys_beyond(after).map(|(_, key)| key);
-        let gone = gone.filter(|key| after.find_id(&key.id()).is_none());
-        gone.for_each(|key| changes.removed.add(&key));
+        for (_, key) in before.keys_beyond(after) {
+            clock::give_way();
+            if after.find_id(&key.id()).is_none() {
+                changes.removed.add(&key);
+            }
+        }
         changes
     }
 

@@ -6,6 +6,7 @@
 mod audit;
 mod changes;
 mod clerk;
+mod directories;
 mod fingerprint;
 mod mounts;
 mod reload;

@@ -4,6 +4,7 @@
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::thread;
 
 use super::Live;
 use super::audit;
@@ -57,7 +58,11 @@ struct Pass {
     keyring: Option<Keyring>,
     problems: Problems,
     watched: Vec<PathBuf>,
+    /// Of what was loaded.
     fingerprint: Fingerprint,
+    /// Whether something was read that nobody had looked at before: a change meanwhile would be
+    /// taken for what was read.
+    missed: bool,
 }
 
 impl Reloader {
@@ -67,8 +72,10 @@ impl Reloader {
     /// Every problem of every file.
     pub fn first(files: Files, metrics: &Metrics) -> Result<(Self, World, Problems), Problems> {
         let mut store = KeyStore::default();
-        let pass = Pass::over(&files, None, (&[], &Fingerprint::default()), &mut store);
-        let Pass { config, keyring, mut problems, watched, fingerprint } = pass;
+        let named = named(&files);
+        let seen = Fingerprint::of(&named, &Fingerprint::default(), &mut store, clock::now());
+        let pass = Pass::over(&files, None, &seen, &mut store);
+        let Pass { config, keyring, mut problems, watched, fingerprint, .. } = pass;
         problems.extend(mounts::frozen(&watched));
         let (Some(config), Some(keyring)) = (config, keyring) else { return Err(problems) };
         let (Some(keys), false) = (keyring.keys, problems.fatal()) else { return Err(problems) };
@@ -102,9 +109,14 @@ impl Reloader {
         &self.watched
     }
 
-    /// Whether any file differs from what was last loaded.
+    /// Whether any file differs from what was last loaded. What is loaded next is compared with
+    /// what this look finds.
     pub(super) fn is_stale(&mut self) -> bool {
-        self.seen = Fingerprint::of(&self.watched, &self.seen, clock::now());
+        if let Some(left) = self.store.settles_in(clock::now()) {
+            thread::sleep(left);
+        }
+        let Self { watched, seen, store, .. } = self;
+        self.seen = Fingerprint::of(watched, seen, store, clock::now());
         !self.seen.has_contents_of(&self.fingerprint)
     }
 
@@ -131,7 +143,8 @@ impl Reloader {
         Ok(Chronicle { audit: self.audit.clone(), live: Arc::clone(live) })
     }
 
-    /// Loads again and swaps, or keeps what is in force. `asked` is whether somebody said so.
+    /// Loads again and swaps, or keeps what is in force. `asked` is whether somebody said so. To be
+    /// called after a look: a change since then is seen by the next one.
     pub(super) fn reload(&mut self, live: &Live, asked: bool) {
         self.asked = asked;
         let began = clock::mono();
@@ -143,17 +156,14 @@ impl Reloader {
     /// Says whether all was right.
     fn load(&mut self, live: &Live) -> bool {
         let old = live.world();
-        let Self { files, config, revocations, store, seen, watched, .. } = self;
+        let Self { files, config, revocations, store, seen, .. } = self;
         let in_force = InForce { config, revocations, table: old.snapshot().table() };
-        let mut over =
-            |known: &[PathBuf]| Pass::over(files, Some(&in_force), (known, &*seen), store);
-        let mut pass = over(watched);
-        if pass.watched != *watched {
-            // Nobody looked at a new file before it was read, so a change meanwhile would be
-            // taken for what was read.
-            pass = over(&pass.watched);
+        let mut pass = Pass::over(files, Some(&in_force), seen, store);
+        if pass.missed {
+            let seen = Fingerprint::of(&pass.watched, seen, store, clock::now());
+            pass = Pass::over(files, Some(&in_force), &seen, store);
         }
-        let Pass { config, keyring, problems, watched, fingerprint } = pass;
+        let Pass { config, keyring, problems, watched, fingerprint, .. } = pass;
         self.seen = fingerprint.clone();
         (self.watched, self.fingerprint) = (watched, fingerprint);
         log(&problems);
@@ -270,15 +280,14 @@ struct InForce<'f> {
 
 impl Pass {
     /// Reads everything once. Where the configuration does not load, the key files of the one in
-    /// force are read: somebody may have revoked a key.
+    /// force are read: somebody may have revoked a key. `before` is what the files looked like
+    /// before: a change while we read is seen at the next look.
     fn over(
         files: &Files,
         in_force: Option<&InForce<'_>>,
-        (known, seen): (&[PathBuf], &Fingerprint),
+        before: &Fingerprint,
         store: &mut KeyStore,
     ) -> Self {
-        // Looked at first: a change while we read is seen at the next poll.
-        let before = Fingerprint::of(known, seen, clock::now());
         let loaded = config::load(&files.config, &files.overrides, clock::now());
         // A file that does not load may have lost the names of the key files with the rest.
         let known_good = loaded.config.as_ref().or(in_force.map(|it| it.config));
@@ -295,12 +304,21 @@ impl Pass {
         }
         watched.sort();
         watched.dedup();
-        let fingerprint = match watched == known {
-            true => before,
-            false => Fingerprint::of(&watched, &before, clock::now()),
-        };
-        Self { config: loaded.config, keyring, problems, watched, fingerprint }
+        let (fingerprint, missed) = before.loaded(&watched, store, clock::now());
+        Self { config: loaded.config, keyring, problems, watched, fingerprint, missed }
     }
+}
+
+/// What the configuration names, but for the key files: of those the store knows what it read.
+fn named(files: &Files) -> Vec<PathBuf> {
+    let config::Loaded { config, keys, files: mut named, .. } =
+        config::load(&files.config, &files.overrides, clock::now());
+    if let Some(keys) = config.map(|config| config.keys).or(keys) {
+        named.extend(keys.files.into_iter().filter(|path| path.is_dir()));
+        named.extend(keys.revocations);
+        named.extend(keys.pepper_file);
+    }
+    named
 }
 
 /// Whoever changes signing keys wants to see that it was seen.

@@ -6,14 +6,16 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Live;
+use super::directories::Directories;
 use super::reload::Reloader;
 use crate::clock;
 
@@ -80,13 +82,20 @@ struct Watch {
     reloader: Reloader,
     watcher: Option<RecommendedWatcher>,
     directories: HashSet<PathBuf>,
+    /// What the one who is told of events knows of them.
+    concern: Arc<ArcSwap<Directories>>,
 }
 
 impl Watch {
     fn new(live: Arc<Live>, reloader: Reloader, hints: Hints) -> Self {
+        let concern = Arc::new(ArcSwap::from_pointee(Directories::default()));
+        let known = Arc::clone(&concern);
         let handler = move |event: notify::Result<notify::Event>| {
             // Reading a file is no change; our own reads must not wake us.
-            if !event.is_ok_and(|event| event.kind.is_access()) {
+            let matters = |event: notify::Event| {
+                !event.kind.is_access() && known.load().concern(&event.paths)
+            };
+            if event.map_or(true, matters) {
                 hints.send(Trigger::Event);
             }
         };
@@ -94,7 +103,7 @@ impl Watch {
         if let Err(error) = &watcher {
             tracing::warn!(%error, "the system reports no changes; files are polled only");
         }
-        Self { live, reloader, watcher: watcher.ok(), directories: HashSet::new() }
+        Self { live, reloader, watcher: watcher.ok(), directories: HashSet::new(), concern }
     }
 
     fn run(mut self, hints: &Receiver<Trigger>) {
@@ -124,7 +133,8 @@ impl Watch {
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            if requested > 0 || self.reloader.is_stale() {
+            let stale = self.reloader.is_stale();
+            if stale || requested > 0 {
                 self.reloader.reload(&self.live, requested > 0);
             }
             self.live.metrics().files_checked(clock::now());
@@ -145,26 +155,26 @@ impl Watch {
         }
     }
 
-    /// Watches the directories of all files, of what they lead to, and no others. Says whether any
-    /// of them is new.
+    /// Watches the directories of all files, of what they lead to, and no others. Says whether
+    /// anything was not watched before.
     fn follow(&mut self) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
-        let wanted: HashSet<_> =
-            self.reloader.watched().iter().flat_map(|path| directories(path)).collect();
-        for gone in self.directories.difference(&wanted) {
+        let wanted = Directories::of(self.reloader.watched());
+        for gone in self.directories.difference(&wanted.all) {
             let _ = watcher.unwatch(gone);
         }
-        self.directories.retain(|directory| wanted.contains(directory));
+        self.directories.retain(|directory| wanted.all.contains(directory));
         let mut any = false;
-        for new in wanted {
+        for new in &wanted.all {
             // One that cannot be watched yet is tried again at the next poll.
-            if !self.directories.contains(&new)
-                && watcher.watch(&new, RecursiveMode::NonRecursive).is_ok()
+            if !self.directories.contains(new)
+                && watcher.watch(new, RecursiveMode::NonRecursive).is_ok()
             {
-                any = self.directories.insert(new);
+                any = self.directories.insert(new.clone());
             }
         }
-        any
+        // What happened to a name before it mattered was not reported, either.
+        any | (*self.concern.swap(Arc::new(wanted.clone())) != wanted)
     }
 }
 
@@ -186,18 +196,4 @@ fn settle(first: Trigger, hints: &Receiver<Trigger>) -> (Trigger, u64) {
             Err(_) => return (strongest, requests),
         }
     }
-}
-
-/// The directory that names a file, and the one that holds what the name leads to.
-fn directories(path: &Path) -> impl Iterator<Item = PathBuf> {
-    let parent = |path: &Path| match path.parent() {
-        Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
-        parent => parent.map(Path::to_owned),
-    };
-    let own = if path.is_dir() { Some(path.to_owned()) } else { parent(path) };
-    let real = path.canonicalize().ok().and_then(|real| match real.is_dir() {
-        true => Some(real),
-        false => parent(&real),
-    });
-    own.into_iter().chain(real)
 }

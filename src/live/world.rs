@@ -7,6 +7,7 @@ use jiff::SignedDuration;
 use jiff::Timestamp;
 use rustls::ServerConfig;
 
+use crate::clock;
 use crate::config::Bounds;
 use crate::config::Config;
 use crate::config::LoadedKeys;
@@ -50,8 +51,8 @@ pub struct World {
     endpoints: Vec<(Endpoint, RouteId)>,
 }
 
-/// How many keys are counted at a stretch: some 50 microseconds.
-const COUNTED: usize = 1 << 10;
+/// How many keys are counted at a stretch.
+const COUNTED: usize = 1 << 8;
 
 impl World {
     /// Makes a world of what was loaded.
@@ -83,7 +84,7 @@ impl World {
         Self {
             generation,
             digest: keys.digest,
-            snapshot: Snapshot::new(parts, revocations),
+            snapshot: Snapshot::new(parts, revocations, clock::give_way),
             upstream: Arc::new(config.upstream.clone()),
             tls: config.tls.as_ref().map(|tls| Arc::clone(&tls.server)),
             expiries: config.tls.as_ref().map(|tls| Arc::new((tls.not_after, tls.named.clone()))),
@@ -107,7 +108,7 @@ impl World {
         Self {
             generation: self.generation + 1,
             digest: self.digest.clone(),
-            snapshot: self.snapshot.revoking(revocations),
+            snapshot: self.snapshot.revoking(revocations, clock::give_way),
             upstream: Arc::clone(&self.upstream),
             tls: self.tls.clone(),
             expiries: self.expiries.clone(),
@@ -237,8 +238,7 @@ impl World {
         let long = OLDER_THAN_DAYS.each_ref().map(day);
         for (number, (index, record)) in table.keys().enumerate() {
             if number % COUNTED == 0 {
-                // Whoever serves requests on this core goes first.
-                std::thread::yield_now();
+                clock::give_way();
             }
             let disabled = || table.account(index).is_some_and(|account| account.disabled);
             let until = match record.status() {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -34,11 +35,52 @@ impl Mark {
         })
     }
 
+    /// Of the content, in bytes.
+    #[must_use]
+    pub const fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Whether a change from now on would give it another mark.
     #[must_use]
     pub fn is_settled(&self, now: Timestamp) -> bool {
+        self.settles_in(now).is_none()
+    }
+
+    /// How long it takes until a change would give it another mark. Never longer than a step, also
+    /// where the file is said to have changed in the future.
+    #[must_use]
+    pub fn settles_in(&self, now: Timestamp) -> Option<Duration> {
         let (seconds, nanoseconds) = self.changed;
         let changed = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
-        now.as_nanosecond() - changed > i128::from(STEP)
+        let left = (changed + i128::from(STEP) + 1) - now.as_nanosecond();
+        u64::try_from(left.min(i128::from(STEP)))
+            .ok()
+            .filter(|left| *left > 0)
+            .map(Duration::from_nanos)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::SignedDuration;
+
+    use super::*;
+
+    #[test]
+    fn a_file_settles_one_step_after_it_changed() {
+        let made = tempfile::tempdir().unwrap();
+        let path = made.path().join("file");
+        fs::write(&path, "x").unwrap();
+        let mark = Mark::of(&path).unwrap();
+        let (seconds, nanoseconds) = mark.changed;
+        let changed = Timestamp::new(seconds, nanoseconds.try_into().unwrap()).unwrap();
+        let after = |nanoseconds| changed + SignedDuration::from_nanos(nanoseconds);
+        assert_eq!(mark.settles_in(after(STEP + 1)), None);
+        assert_eq!(mark.settles_in(after(STEP)), Some(Duration::from_nanos(1)));
+        assert_eq!(mark.settles_in(after(STEP / 2)), Some(Duration::from_nanos(50_000_001)));
+        assert_eq!(mark.settles_in(after(-STEP)), Some(Duration::from_nanos(100_000_000)));
+        assert!(!mark.is_settled(after(STEP)) && mark.is_settled(after(STEP + 1)));
+        assert_eq!(mark.size(), 1);
     }
 }

@@ -92,7 +92,7 @@ pub(crate) fn world(accounts: Vec<Account>, keys: Vec<KeyRecord>, routes: Vec<Ro
 }
 
 pub(crate) fn snapshot(parts: Parts) -> Snapshot {
-    Snapshot::new(parts, Revocations::default())
+    Snapshot::new(parts, Revocations::default(), || ())
 }
 
 /// A request of the key of these tests, and what is decided when its body has come.

@@ -132,6 +132,54 @@ fn a_key_file_that_vanishes_keeps_the_old_state_until_it_returns() {
 }
 
 #[test]
+fn a_file_that_is_replaced_by_the_same_makes_no_new_state() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let generation = sidecar.generation();
+    sidecar.replace("keys.toml", usual_keys());
+    assert!(never(Duration::from_millis(700), || sidecar.generation() != generation));
+    // And one change makes one state, however often it is looked at.
+    sidecar.replace("keys.toml", with_a_new_key());
+    assert_eq!(sidecar.reloaded(generation), generation + 1);
+    assert!(never(Duration::from_millis(700), || sidecar.generation() != generation + 1));
+}
+
+#[test]
+fn writes_in_place_that_follow_each_other_at_once_are_all_seen() {
+    let origin = Origin::echo();
+    let sidecar = sidecar(&origin);
+    let mut client = sidecar.client();
+    // As long as each other: nothing but the instant tells the files apart.
+    let dead = usual_keys() + &key("new", "acme", &NEW.replace('n', "x"), "access = \"write\"");
+    assert_eq!(dead.len(), with_a_new_key().len());
+    for _ in 0..5 {
+        fs::write(sidecar.path("keys.toml"), &dead).unwrap();
+        fs::write(sidecar.path("keys.toml"), with_a_new_key()).unwrap();
+        soon(&mut client, NEW, 200);
+        fs::write(sidecar.path("keys.toml"), &dead).unwrap();
+        soon(&mut client, NEW, 401);
+    }
+}
+
+#[test]
+fn a_large_file_is_seen_however_it_is_changed() {
+    let origin = Origin::echo();
+    let large = |keys: String| format!("{keys}\n#{}\n", "x".repeat(5 << 20));
+    let setup = Setup::before(&origin).file("keys.toml", large(usual_keys()));
+    let sidecar = Sidecar::start(&setup);
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(WRITE)]).ok();
+    let generation = sidecar.generation();
+    sidecar.replace("keys.toml", large(revoked("acme-write")));
+    soon(&mut client, WRITE, 401);
+    assert_eq!(sidecar.reloaded(generation), generation + 1);
+    fs::write(sidecar.path("keys.toml"), large(usual_keys())).unwrap();
+    soon(&mut client, WRITE, 200);
+    fs::write(sidecar.path("keys.toml"), large(with_a_new_key())).unwrap();
+    soon(&mut client, NEW, 200);
+}
+
+#[test]
 fn sighup_reloads() {
     let origin = Origin::echo();
     let mut sidecar = sidecar(&origin);

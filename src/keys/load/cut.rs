@@ -9,6 +9,8 @@ use std::io::Read as _;
 
 use memchr::memmem::Finder;
 
+use crate::clock;
+
 /// What a record begins with, after the line before it.
 const HEADER: &[u8] = b"\n[[";
 /// How many records a piece has at least, unless the file ends before.
@@ -20,7 +22,7 @@ const CHANCE: u32 = 256;
 /// How much of a record tells whether a piece ends before it.
 const TELLING: usize = 96;
 /// How much is read at a time.
-const READ: usize = 1 << 18;
+const READ: usize = 1 << 17;
 
 pub(super) struct Cutter {
     file: File,
@@ -67,6 +69,7 @@ impl Cutter {
     pub(super) fn next(&mut self, most: usize) -> io::Result<Vec<(usize, Vec<u8>)>> {
         let mut pieces = Vec::new();
         while pieces.len() < most {
+            clock::give_way();
             match self.find_end() {
                 Some(end) => pieces.extend(self.take(end)),
                 None if self.at_end => {

@@ -4,6 +4,9 @@
 //! A file whose mark is the same is not opened. Of one that is, each piece of text that was there
 //! before keeps the block that was made of it. Nothing of the texts stays in memory, and no more
 //! than a few pieces are there at a time.
+//!
+//! To tell whether a file is another one is to read it, so both are one: what is read to tell is
+//! there when it is loaded.
 
 mod cut;
 mod piece;
@@ -16,14 +19,15 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use sha2::Digest as _;
 use sha2::Sha256;
 
 use self::cut::Cutter;
 use self::piece::Piece;
 use super::digest::Digester;
-use super::digest::KeyDigest;
 use super::sheet::Sheet;
 use super::token::ApiKey;
 use crate::clock;
@@ -33,8 +37,8 @@ use crate::source::Mark;
 #[derive(Debug, Default)]
 pub struct KeyStore {
     held: HashMap<PathBuf, Held>,
-    /// Tells under which pepper the digests were read.
-    pepper: Option<KeyDigest>,
+    /// By what the digests were read, with the pepper.
+    digester: Option<Digester>,
     depth: Depth,
 }
 
@@ -58,13 +62,17 @@ pub struct Loaded {
 
 #[derive(Debug)]
 struct Held {
+    /// `None` where a change could leave it as it is.
     mark: Option<Mark>,
+    size: u64,
     loaded: Loaded,
     pieces: Vec<Piece>,
 }
 
 /// How much is worth a second thread.
 const MUCH: usize = 16;
+/// From which size, in bytes, it is better to wait than to read twice.
+const LARGE: u64 = 4 << 20;
 
 impl KeyStore {
     /// Reads files, each unless it is known to be the same as when it was last read. Forgets all
@@ -83,6 +91,7 @@ impl KeyStore {
         let mut old = std::mem::take(&mut self.held);
         let now = clock::now();
         let marks = paths.iter().map(|path| {
+            clock::give_way();
             let mark = Mark::of(path);
             let held = old.remove(path);
             (path, mark, held)
@@ -92,12 +101,16 @@ impl KeyStore {
             let same = held.as_ref().filter(|held| mark.is_some() && held.mark == *mark);
             match same {
                 Some(_) => None,
-                None => Some(Held::read(path, *mark, held.as_ref(), (digester, depth), threads)),
+                None => {
+                    let how = (digester, depth);
+                    let read = Held::read(path, *mark, held.as_ref(), how, threads);
+                    Some(read.map(|held| held.marked(now)))
+                }
             }
         })
         .into_iter();
         let mut results = Vec::with_capacity(paths.len());
-        for (path, mark, held) in asked {
+        for (path, _, held) in asked {
             let held = match read.next().flatten().map_or_else(|| Ok(held), |read| read.map(Some)) {
                 Ok(Some(held)) => held,
                 // Nothing was known of it, so it was read.
@@ -111,11 +124,46 @@ impl KeyStore {
                 }
             };
             results.push(Ok(held.loaded.clone()));
-            // A mark that a change could leave as it is tells nothing.
-            let mark = mark.filter(|mark| mark.is_settled(now));
-            self.held.insert(path.clone(), Held { mark: held.mark.and(mark), ..held });
+            self.held.insert(path.clone(), held);
         }
         results
+    }
+
+    /// What a file holds that was read before: a digest that is the same as long as its contents
+    /// are. Reads it again where `mark`, which it has now, is not the one that it had. `None` for
+    /// what was not read, or can no longer be.
+    pub fn look(&mut self, path: &Path, mark: Option<Mark>, now: Timestamp) -> Option<[u8; 32]> {
+        let held = self.held.get(path)?;
+        if mark.is_some() && held.mark == mark {
+            return Some(held.loaded.digest);
+        }
+        let how = (self.digester.as_ref()?, self.depth);
+        let read = Held::read(path, mark, Some(held), how, 1);
+        let Ok(held) = read.map(|read| read.marked(now)) else {
+            self.held.remove(path);
+            return None;
+        };
+        let digest = held.loaded.digest;
+        self.held.insert(path.to_owned(), held);
+        Some(digest)
+    }
+
+    /// The digest of a file that was read, as it was when it was last read.
+    #[must_use]
+    pub fn digest(&self, path: &Path) -> Option<[u8; 32]> {
+        self.held.get(path).map(|held| held.loaded.digest)
+    }
+
+    /// How long to wait so that large files that have just changed need not be read twice. Never
+    /// long, also where they change all the time.
+    #[must_use]
+    pub fn settles_in(&self, now: Timestamp) -> Option<Duration> {
+        let large = self.held.iter().filter(|(_, held)| held.size >= LARGE);
+        let left = large.filter_map(|(path, held)| {
+            let mark = Mark::of(path).filter(|mark| held.mark != Some(*mark))?;
+            mark.settles_in(now)
+        });
+        left.max()
     }
 
     /// Reads files as [`KeyStore::load`] does, to know whether they are sound and which accounts they
@@ -131,11 +179,12 @@ impl KeyStore {
 
     /// What was read under another pepper means something else.
     fn require_pepper(&mut self, digester: &Digester) {
-        let probe = digester.digest(&ApiKey::new(digester.algorithm().as_bytes()));
-        if !self.pepper.as_ref().is_some_and(|pepper| pepper.matches(&probe)) {
+        let probe =
+            |digester: &Digester| digester.digest(&ApiKey::new(digester.algorithm().as_bytes()));
+        if !self.digester.as_ref().is_some_and(|known| probe(known).matches(&probe(digester))) {
             self.held.clear();
         }
-        self.pepper = Some(probe);
+        self.digester = Some(digester.clone());
     }
 }
 
@@ -183,7 +232,13 @@ impl Held {
             Arc::new(sheet)
         });
         let loaded = Loaded { digest: whole.finalize().into(), sheet };
-        Ok(Self { mark, loaded, pieces })
+        let size = mark.map_or(0, |mark| mark.size());
+        Ok(Self { mark, size, loaded, pieces })
+    }
+
+    /// Keeps the mark that it had before it was read, if that tells it from what it becomes later.
+    fn marked(self, now: Timestamp) -> Self {
+        Self { mark: self.mark.filter(|mark| mark.is_settled(now)), ..self }
     }
 }
 
@@ -216,3 +271,6 @@ fn in_parallel<T: Sync, R: Send>(
         results
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@ use sha2::Digest as _;
 use sha2::Sha256;
 
 use super::Depth;
+use crate::clock;
 use crate::keys::block::Block;
 use crate::keys::block::BlockBuilder;
 use crate::keys::digest::Digester;
@@ -18,15 +19,9 @@ use crate::keys::sheet::Sheet;
 use crate::source::Problems;
 use crate::source::Source;
 
-/// How much is hashed at a stretch, in bytes, and how many records are parsed: some 50 microseconds.
-const PART: usize = 64 << 10;
-const RECORDS: u32 = 32;
-
-/// Whoever serves requests on this core need not wait until the scheduler takes it from us, which
-/// it does after milliseconds only, however far behind we stand.
-fn give_way() {
-    std::thread::yield_now();
-}
+/// How much is hashed at a stretch, in bytes, and how many records are parsed.
+const PART: usize = 16 << 10;
+const RECORDS: u32 = 8;
 
 /// Blocks by the digests of what they were made of.
 pub(super) type Known<'k> = HashMap<&'k [u8; 32], &'k Vec<Arc<Block>>>;
@@ -66,7 +61,7 @@ fn digest(text: &[u8]) -> [u8; 32] {
     let mut digest = Sha256::new();
     for part in text.chunks(PART) {
         digest.update(part);
-        give_way();
+        clock::give_way();
     }
     digest.finalize().into()
 }
@@ -78,7 +73,7 @@ fn plainly(text: &str, (digester, depth): (&Digester, Depth)) -> Option<Vec<Arc<
     plain::read(text, digester, |item| {
         records = records.wrapping_add(1);
         if records.is_multiple_of(RECORDS) {
-            give_way();
+            clock::give_way();
         }
         match item {
             Item::Account(account) => open.account(account),

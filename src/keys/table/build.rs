@@ -10,6 +10,7 @@ use super::KeyIndex;
 use super::KeyTable;
 use super::Placed;
 use super::error::TableError;
+use crate::clock;
 use crate::keys::block::Block;
 use crate::keys::block::MOST;
 use crate::keys::block::Row;
@@ -24,6 +25,8 @@ use crate::keys::sheet::Sheet;
 
 /// How many errors come with the name that was probably meant.
 const HINTED: usize = 100;
+/// How many keys go into the index, or leave it, at a stretch.
+const FEW: usize = 16;
 
 /// Collects the sheets of all files.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +76,8 @@ struct Making {
     errors: Vec<TableError>,
     /// Whether any key belongs to an account that there is not.
     orphans: bool,
+    /// The ids of the accounts of the table before, in their order, if there was one.
+    known: Option<Vec<AccountId>>,
 }
 
 impl Making {
@@ -87,6 +92,7 @@ impl Making {
             accounts: HashMap::new(),
             errors: Vec::new(),
             orphans: false,
+            known: before.map(|before| before.accounts().map(|it| it.id.clone()).collect()),
         };
         match before {
             None => {
@@ -118,9 +124,11 @@ impl Making {
             known.push((file, base, block, slot));
         }
         for slot in old.into_values().flatten() {
+            clock::give_way();
             self.clear(slot);
         }
         for (file, base, block, slot) in known {
+            clock::give_way();
             match slot.and_then(|slot| Some((slot, self.table.slots.get_mut(slot as usize)?))) {
                 Some((slot, Some(placed))) => {
                     (placed.file, placed.base) = (file, base);
@@ -136,6 +144,9 @@ impl Making {
         let slot = slot as usize;
         let placed = self.table.slots.get(slot).and_then(Option::as_ref);
         for row in 0..placed.map_or(0, |placed| placed.block.rows().len()) {
+            if row.is_multiple_of(FEW) {
+                clock::give_way();
+            }
             self.table.index.remove(&self.table.slots, KeyIndex::new(slot, row));
         }
         if let Some(placed) = self.table.slots.get_mut(slot) {
@@ -171,7 +182,14 @@ impl Making {
             return Err(vec![TableError::TooMany]);
         }
         self.number_accounts();
-        for slot in self.table.order.clone() {
+        // Where the same accounts have the same positions, blocks that were there have their owners.
+        let accounts = |known| self.table.accounts().map(|account| &account.id).eq(known);
+        let lacking = match self.known.as_ref().is_some_and(accounts) {
+            true => self.new.clone(),
+            false => self.table.order.clone(),
+        };
+        for slot in lacking {
+            clock::give_way();
             self.find_owners(slot as usize);
         }
         self.new.sort_unstable_by_key(|slot| {
@@ -182,6 +200,7 @@ impl Making {
                 .map(|it| (it.file, it.base))
         });
         for slot in std::mem::take(&mut self.new) {
+            clock::give_way();
             self.index(slot as usize);
         }
         let sound = self.errors.is_empty() && !self.orphans;
@@ -192,6 +211,7 @@ impl Making {
     fn number_accounts(&mut self) {
         let Self { table, accounts, errors, .. } = self;
         for &slot in &table.order {
+            clock::give_way();
             let Some(Some(placed)) = table.slots.get(slot as usize) else { continue };
             for (at, account) in placed.block.accounts().iter().enumerate() {
                 let position = u32::try_from(table.accounts.len()).unwrap_or(u32::MAX);
@@ -223,6 +243,9 @@ impl Making {
         let Self { table, accounts, errors, .. } = self;
         let Some(Some(placed)) = table.slots.get(slot) else { return };
         for (row, key) in placed.block.rows().iter().enumerate() {
+            if row.is_multiple_of(FEW) {
+                clock::give_way();
+            }
             let at = KeyIndex::new(slot, row);
             if let Err(first) = table.index.insert_id(&table.slots, at) {
                 errors.push(TableError::DuplicateId {

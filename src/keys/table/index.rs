@@ -1,5 +1,7 @@
 //! Where the key of a digest, or of an id, is: two tables of places, which take five bytes a key
 //! each where they are full. What is compared is read from the blocks.
+//!
+//! Each is cut into parts, so that to copy a large one is many short steps.
 
 use std::hash::BuildHasher as _;
 
@@ -9,6 +11,7 @@ use hashbrown::hash_table::Entry;
 
 use super::KeyIndex;
 use super::Placed;
+use crate::clock;
 use crate::keys::block::Block;
 use crate::keys::block::Row;
 use crate::keys::digest::KeyDigest;
@@ -16,9 +19,61 @@ use crate::keys::digest::KeyDigest;
 /// Places by digest and by id.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Index {
-    digests: HashTable<KeyIndex>,
-    ids: HashTable<KeyIndex>,
+    digests: Parts,
+    ids: Parts,
     hasher: DefaultHashBuilder,
+}
+
+/// Places by their hashes: as many parts as a power of two says, one at least.
+#[derive(Debug)]
+struct Parts(Box<[HashTable<KeyIndex>]>);
+
+/// How many keys make another part worth while.
+const PART: usize = 1 << 13;
+/// What of a hash tells the part: neither what tells the place in it, nor what tells two keys of
+/// one place apart.
+const TELLING: u32 = 32;
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self::with_capacity(0)
+    }
+}
+
+impl Clone for Parts {
+    fn clone(&self) -> Self {
+        let copy = |part: &HashTable<KeyIndex>| {
+            clock::give_way();
+            part.clone()
+        };
+        Self(self.0.iter().map(copy).collect())
+    }
+}
+
+impl Parts {
+    fn with_capacity(keys: usize) -> Self {
+        let number = (keys / PART).next_power_of_two();
+        // No part has exactly its share.
+        let share = keys / number + keys / number / 16;
+        Self((0..number).map(|_| HashTable::with_capacity(share)).collect())
+    }
+
+    fn len(&self) -> usize {
+        self.0.iter().map(HashTable::len).sum()
+    }
+
+    fn at(&self, hash: u64) -> usize {
+        usize::try_from(hash >> TELLING).unwrap_or(0) & self.0.len().wrapping_sub(1)
+    }
+
+    fn part(&self, hash: u64) -> Option<&HashTable<KeyIndex>> {
+        self.0.get(self.at(hash))
+    }
+
+    fn part_mut(&mut self, hash: u64) -> Option<&mut HashTable<KeyIndex>> {
+        let at = self.at(hash);
+        self.0.get_mut(at)
+    }
 }
 
 type Slots = [Option<Placed>];
@@ -43,8 +98,8 @@ fn note(entry: Entry<'_, KeyIndex>, at: KeyIndex) -> Result<(), KeyIndex> {
 
 impl Index {
     pub(super) fn with_capacity(keys: usize) -> Self {
-        let digests = HashTable::with_capacity(keys);
-        Self { digests, ids: HashTable::with_capacity(keys), hasher: DefaultHashBuilder::default() }
+        let (digests, ids) = (Parts::with_capacity(keys), Parts::with_capacity(keys));
+        Self { digests, ids, hasher: DefaultHashBuilder::default() }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -54,20 +109,22 @@ impl Index {
     pub(super) fn find(&self, slots: &Slots, digest: &KeyDigest) -> Option<KeyIndex> {
         let same =
             |at: &KeyIndex| row(slots, *at).is_some_and(|(_, row)| row.digest().matches(digest));
-        self.digests.find(digest.bucket(), same).copied()
+        self.digests.part(digest.bucket())?.find(digest.bucket(), same).copied()
     }
 
     /// Some place, for a digest that has none: reached by the steps that lead to a place that is
     /// found, through the same part of the table.
     pub(super) fn near(&self, digest: &KeyDigest) -> Option<KeyIndex> {
-        let buckets = self.digests.num_buckets();
+        let part = self.digests.part(digest.bucket())?;
+        let buckets = part.num_buckets();
         let first = usize::try_from(digest.bucket()).ok()? & buckets.checked_sub(1)?;
-        (first..buckets).take(NEAR).find_map(|at| self.digests.get_bucket(at)).copied()
+        (first..buckets).take(NEAR).find_map(|at| part.get_bucket(at)).copied()
     }
 
     pub(super) fn find_id(&self, slots: &Slots, id: &str) -> Option<KeyIndex> {
         let same = |at: &KeyIndex| row(slots, *at).is_some_and(|(block, row)| block.id(row) == id);
-        self.ids.find(self.hasher.hash_one(id), same).copied()
+        let hash = self.hasher.hash_one(id);
+        self.ids.part(hash)?.find(hash, same).copied()
     }
 
     /// Notes the place of a digest, or says where it is already.
@@ -77,7 +134,8 @@ impl Index {
         let same =
             |at: &KeyIndex| row(slots, *at).is_some_and(|(_, row)| row.digest().matches(digest));
         let hash = |at: &KeyIndex| row(slots, *at).map_or(0, |(_, row)| row.digest().bucket());
-        note(self.digests.entry(digest.bucket(), same, hash), at)
+        let Some(part) = self.digests.part_mut(digest.bucket()) else { return Ok(()) };
+        note(part.entry(digest.bucket(), same, hash), at)
     }
 
     /// Notes the place of an id, or says where it is already.
@@ -89,18 +147,21 @@ impl Index {
         let hash = |at: &KeyIndex| {
             row(slots, *at).map_or(0, |(block, row)| hasher.hash_one(block.id(row)))
         };
-        note(ids.entry(hasher.hash_one(id), same, hash), at)
+        let own = hasher.hash_one(id);
+        let Some(part) = ids.part_mut(own) else { return Ok(()) };
+        note(part.entry(own, same, hash), at)
     }
 
     /// Forgets a place. The slots are as they were when it was noted.
     pub(super) fn remove(&mut self, slots: &Slots, at: KeyIndex) {
         let Some((block, old)) = row(slots, at) else { return };
-        if let Ok(entry) = self.digests.find_entry(old.digest().bucket(), |its| *its == at) {
-            entry.remove();
-        }
-        let hash = self.hasher.hash_one(block.id(old));
-        if let Ok(entry) = self.ids.find_entry(hash, |its| *its == at) {
-            entry.remove();
+        let digest = old.digest().bucket();
+        let id = self.hasher.hash_one(block.id(old));
+        for (parts, hash) in [(&mut self.digests, digest), (&mut self.ids, id)] {
+            let part = parts.part_mut(hash);
+            if let Some(Ok(entry)) = part.map(|part| part.find_entry(hash, |its| *its == at)) {
+                entry.remove();
+            }
         }
     }
 }
