@@ -24,15 +24,15 @@ pub(super) struct Index {
     hasher: DefaultHashBuilder,
 }
 
-/// Places by their hashes: as many parts as a power of two says, one at least.
+/// Places by their hashes, in one part at least.
 #[derive(Debug)]
 struct Parts(Box<[HashTable<KeyIndex>]>);
 
-/// How many keys make another part worth while.
-const PART: usize = 1 << 13;
-/// What of a hash tells the part: neither what tells the place in it, nor what tells two keys of
-/// one place apart.
-const TELLING: u32 = 32;
+/// How many keys a part has at most when it is made: they fill well what a power of two holds.
+const PART: usize = 6_500;
+/// What of a hash tells the part: 32 bits from here. Neither what tells the place in it is among
+/// those that weigh, nor what tells two keys of one place apart.
+const TELLING: u32 = 24;
 
 impl Default for Parts {
     fn default() -> Self {
@@ -52,7 +52,7 @@ impl Clone for Parts {
 
 impl Parts {
     fn with_capacity(keys: usize) -> Self {
-        let number = (keys / PART).next_power_of_two();
+        let number = keys.div_ceil(PART).max(1);
         // No part has exactly its share.
         let share = keys / number + keys / number / 16;
         Self((0..number).map(|_| HashTable::with_capacity(share)).collect())
@@ -63,7 +63,8 @@ impl Parts {
     }
 
     fn at(&self, hash: u64) -> usize {
-        usize::try_from(hash >> TELLING).unwrap_or(0) & self.0.len().wrapping_sub(1)
+        let share = (hash >> TELLING) & u64::from(u32::MAX);
+        usize::try_from((share * self.0.len() as u64) >> u32::BITS).unwrap_or(0)
     }
 
     fn part(&self, hash: u64) -> Option<&HashTable<KeyIndex>> {
