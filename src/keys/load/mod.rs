@@ -82,12 +82,14 @@ impl KeyStore {
     /// For each file whether it can be read at all.
     pub fn load(&mut self, paths: &[PathBuf], digester: &Digester) -> Vec<io::Result<Loaded>> {
         self.require_pepper(digester);
-        let threads = match self.held.is_empty() {
-            true => thread::available_parallelism().map_or(1, NonZero::get),
-            // While requests are served, one core is enough.
-            false => 1,
-        };
         let depth = self.depth;
+        let threads = match depth {
+            // What stays is to lie in the memory of the process's first thread, which loads it: of
+            // all threads' memory glibc puts only that into large pages, where a look into a large
+            // table takes less long. And while requests are served, one core is enough.
+            Depth::Keys => 1,
+            Depth::Accounts => thread::available_parallelism().map_or(1, NonZero::get),
+        };
         let mut old = std::mem::take(&mut self.held);
         let now = clock::now();
         let marks = paths.iter().map(|path| {
