@@ -1,10 +1,13 @@
 //! Files → the next world. What does not load changes nothing, except that what is known to be
 //! revoked stays revoked.
 
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread;
+
+use jiff::Timestamp;
 
 use super::Live;
 use super::audit;
@@ -22,6 +25,7 @@ use crate::keys::KeyStore;
 use crate::keys::KeyTable;
 use crate::observe::AuditLog;
 use crate::observe::Metrics;
+use crate::source::Mark;
 use crate::source::Problems;
 
 /// Which configuration is loaded, again and again.
@@ -72,9 +76,14 @@ impl Reloader {
     /// Every problem of every file.
     pub fn first(files: Files, metrics: &Metrics) -> Result<(Self, World, Problems), Problems> {
         let mut store = KeyStore::default();
-        let named = named(&files);
-        let seen = Fingerprint::of(&named, &Fingerprint::default(), &mut store, clock::now());
-        let pass = Pass::over(&files, None, &seen, &mut store);
+        let began = clock::now();
+        let unseen = Fingerprint::default();
+        let mut pass = Pass::over(&files, None, &unseen, &mut store);
+        // Nobody had looked at anything.
+        if may_have_changed(&pass.watched, &store, began) {
+            let seen = Fingerprint::of(&pass.watched, &unseen, &mut store, clock::now());
+            pass = Pass::over(&files, None, &seen, &mut store);
+        }
         let Pass { config, keyring, mut problems, watched, fingerprint, .. } = pass;
         problems.extend(mounts::frozen(&watched));
         let (Some(config), Some(keyring)) = (config, keyring) else { return Err(problems) };
@@ -309,16 +318,15 @@ impl Pass {
     }
 }
 
-/// What the configuration names, but for the key files: of those the store knows what it read.
-fn named(files: &Files) -> Vec<PathBuf> {
-    let config::Loaded { config, keys, files: mut named, .. } =
-        config::load(&files.config, &files.overrides, clock::now());
-    if let Some(keys) = config.map(|config| config.keys).or(keys) {
-        named.extend(keys.files.into_iter().filter(|path| path.is_dir()));
-        named.extend(keys.revocations);
-        named.extend(keys.pepper_file);
-    }
-    named
+/// Whether any file may have changed since an instant. The store knows what it read of key files;
+/// and where something can be read only once, like a pipe, nothing is read again.
+fn may_have_changed(paths: &[PathBuf], store: &KeyStore, since: Timestamp) -> bool {
+    let others = || paths.iter().filter(|path| store.digest(path).is_none());
+    let once = |path: &PathBuf| {
+        fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
+    };
+    let changed = |path: &PathBuf| Mark::of(path).is_none_or(|mark| !mark.is_settled(since));
+    !others().any(once) && others().any(changed)
 }
 
 /// Whoever changes signing keys wants to see that it was seen.

@@ -141,7 +141,7 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
         let chronicle = reloader.chronicle(&live)?;
         let hints = live::watch(Arc::clone(&live), reloader)?;
         let echo = echo.map(echo::listen).transpose()?;
-        // Nothing from here on can fail.
+        // Nothing of ours from here on can fail.
         if let Some(predecessor) = &predecessor {
             predecessor.prepared()?;
         }

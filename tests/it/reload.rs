@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use crate::actors::client::{Client, bearer, head};
 use crate::actors::origin::Origin;
 use crate::actors::pki::TRUSTED;
 use crate::actors::setup::{OTHER, READ, Setup, WRITE, account, key, usual_keys};
-use crate::actors::sidecar::Sidecar;
+use crate::actors::sidecar::{PROGRAM, Sidecar};
 use crate::actors::{Cue, eventually, never, scripts};
 
 /// A change is in force within a second; the rest is for a machine that has other work.
@@ -489,4 +489,19 @@ fn a_connection_that_opens_while_the_upstream_moves_serves_nobody_later() {
         later.get("/", &[&bearer(READ)]).ok();
     }
     assert_eq!((old.count(), new.count()), (1, 4));
+}
+
+#[test]
+fn what_can_be_read_only_once_is_read_once() {
+    let origin = Origin::echo();
+    let scripts = tempfile::tempdir().unwrap();
+    let path = scripts.path().join("keygate");
+    // The private key comes by a pipe: whoever reads it again finds nothing.
+    let text = format!("#!/bin/bash\nexec {PROGRAM} \"$@\" < <(cat \"${{3%/*}}/server.key\")\n");
+    fs::write(&path, text).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o700)).unwrap();
+    let mut setup = Setup::before(&origin).set("tls.private_key=/dev/stdin");
+    setup.program = Some(path);
+    let sidecar = Sidecar::start(&setup);
+    assert_eq!(sidecar.get("/", &[&bearer(READ)]).status, 200);
 }
