@@ -26,11 +26,14 @@ type Members = Map<String, Value>;
 
 /// How long somebody in a hurry waits for the audit log.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How long anybody waits for it to take a line: the key file is locked meanwhile, and somebody who
+/// wants to revoke a key may stand behind.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// Writes what was edited, and before it, where there is an audit log, what that changes.
 pub(super) fn save(ring: &Ring, edit: Edit) -> Result<(), Problems> {
     let Some(log) = &ring.audit else { return Ok(edit.save()?) };
-    let failed = tell(ring, log, &edit, AuditLog::append)?;
+    let failed = tell(ring, log, &edit, |log, event| log.append_within(event, LONGEST))?;
     write(log, edit, failed)
 }
 
@@ -84,10 +87,16 @@ fn write(log: &AuditLog, edit: Edit, mut failed: Event) -> Result<(), Problems> 
 }
 
 fn unwritten(log: &AuditLog, error: &io::Error) -> Problem {
-    let file = log.path().display();
+    let (file, seconds) = (log.path().display(), LONGEST.as_secs());
+    let nothing = "nothing was changed: what cannot be told is not done";
+    if error.kind() == io::ErrorKind::TimedOut {
+        let message =
+            format!("the audit log `{file}` did not take a line within {seconds} seconds");
+        let help = format!("{nothing}. See that its disk answers, or that its pipe is read");
+        return Problem::new(message).help(help);
+    }
     let message = format!("the audit log `{file}` cannot be written: {error}");
-    let help = "nothing was changed: what cannot be told is not done. Run this as a user who may \
-                write to it, or make room";
+    let help = format!("{nothing}. Run this as a user who may write to it, or make room");
     Problem::new(message).help(help)
 }
 

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -34,6 +35,31 @@ fn home() -> TempDir {
 fn run(home: &TempDir, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
     command.args(words).current_dir(home.path()).env("SUDO_USER", "ann").output().unwrap()
+}
+
+/// A command that runs meanwhile, and ends with the test at the latest.
+struct Running(Child);
+
+impl Running {
+    /// Its exit code, and what it said to people.
+    fn ended(mut self) -> (Option<i32>, String) {
+        let mut said = String::new();
+        self.0.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (self.0.wait().unwrap().code(), said)
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn start(home: &TempDir, words: &[&str]) -> Running {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keygate"));
+    command.args(words).current_dir(home.path()).stdout(Stdio::null()).stderr(Stdio::piped());
+    Running(command.spawn().unwrap())
 }
 
 /// What a command says that does what it is told.
@@ -210,6 +236,34 @@ fn a_log_that_takes_nothing_holds_up_no_revocation_and_what_is_lost_is_counted()
     assert!(output.status.success() && said.contains("does not tell of this"), "{said}");
     sidecar.signal(Signal::TERM);
     assert_eq!(sidecar.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn whoever_waits_for_the_log_to_add_a_key_gives_up_in_time_for_a_revocation() {
+    let home = home();
+    let count = || {
+        let keys = fs::read_to_string(home.path().join("keys.toml")).unwrap();
+        keys.matches("[[key]]").count()
+    };
+    let before = count();
+    let _pipe = full_pipe(&home.path().join("audit.log"));
+    let create = start(&home, &["keys", "create", "--account", "acme"]);
+    let lock = home.path().join(".keys.toml.lock");
+    eventually("the lock to be held", || {
+        File::open(&lock).is_ok_and(|lock| lock.try_lock().is_err()).then_some(())
+    });
+    let began = Instant::now();
+    let mut revoke = start(&home, &["keys", "revoke", "acme-read"]);
+    while revoke.0.try_wait().unwrap().is_none() {
+        assert!(began.elapsed() < Duration::from_secs(20), "the key is still in force");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, said) = revoke.ended();
+    assert!(code == Some(0) && said.contains("does not tell of this"), "{said}");
+    let (code, said) = create.ended();
+    assert!(code == Some(1) && said.contains("nothing was changed"), "{said}");
+    assert!(said.contains("help: ") && said.contains("10 seconds"), "{said}");
+    assert_eq!(count(), before);
 }
 
 #[test]
