@@ -21,6 +21,7 @@ def cell(runs):
         return None
     return {
         "cpu_us": spread([run.cpu_us for run in runs.values()]),
+        "system_us": spread([run.system_us for run in runs.values()]),
         "requests_per_second": spread([run.requests / run.seconds for run in runs.values()]),
         "proxy_busy": spread([run.proxy_busy for run in runs.values()]),
         "generator_busy": spread([run.generator_busy for run in runs.values()]),

@@ -28,6 +28,7 @@ class Run:
     requests: int
     seconds: float
     cpu_us: float
+    system_us: float
     proxy_busy: float
     generator_busy: float
     foreign: float
@@ -95,9 +96,12 @@ def once(server, column, seconds, also=()):
     core = busy("1")
     theirs = resource.getrusage(resource.RUSAGE_CHILDREN)
     helpers = sum(helper.cpu() for helper in also)
-    mine, begun = server.cpu(), time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    mine, kernel, begun = server.cpu(), server.system(), time.monotonic()
+    fresh = {"LD_PRELOAD": stage.fresh()} if column.closes else {}
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          env={**os.environ, **fresh})
     took, cpu = time.monotonic() - begun, server.cpu() - mine
+    kernel = server.system() - kernel
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     generator = used.ru_utime + used.ru_stime - theirs.ru_utime - theirs.ru_stime
     generator += sum(helper.cpu() for helper in also) - helpers
@@ -105,4 +109,5 @@ def once(server, column, seconds, also=()):
     requests, wrong = counted(column, done.stdout)
     if not requests:
         raise Failed(f"{server.name} answered nothing under {column.name}:\n{done.stdout}")
-    return Run(requests, took, cpu * 1e6 / requests, cpu / took, generator / took, foreign / took, wrong)
+    return Run(requests, took, cpu * 1e6 / requests, kernel * 1e6 / requests, cpu / took, generator / took,
+               foreign / took, wrong)

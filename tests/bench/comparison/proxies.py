@@ -45,7 +45,11 @@ class Server:
 
     def cpu(self):
         """Seconds of processor time of the whole of it, children included."""
-        return sum(family(self.process.pid))
+        return sum(map(sum, family(self.process.pid)))
+
+    def system(self):
+        """How many of these were spent in the kernel."""
+        return sum(system for _, system in family(self.process.pid))
 
     def memory(self):
         """Resident MiB of the whole of it."""
@@ -75,12 +79,12 @@ def pids(root):
 
 
 def family(root):
-    """User and system seconds of each process of a tree."""
+    """Seconds in user mode and in the kernel, of each process of a tree."""
     for pid in pids(root):
         try:
             with open(f"/proc/{pid}/stat") as file:
                 fields = file.read().rpartition(")")[2].split()
-            yield (int(fields[11]) + int(fields[12])) / TICK
+            yield int(fields[11]) / TICK, int(fields[12]) / TICK
         except FileNotFoundError:
             pass
 
@@ -164,5 +168,5 @@ def version(name, binary):
     }[name]
     done = subprocess.run([path, argument], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     # A wrapper may name its own place before it gives way to the program.
-    found = re.findall(r"\b\d+\.\d+\.\d+\b", done.stdout)
+    found = re.findall(r"\d+\.\d+\.\d+", done.stdout)
     return found[0] if found else done.stdout.strip()

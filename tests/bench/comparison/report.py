@@ -52,6 +52,13 @@ def short(value):
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}"
 
 
+def spent(cell):
+    """Processor time a request, and how much of it no proxy can do without: the kernel's."""
+    if not cell:
+        return "–"
+    return f"{short(cell['cpu_us']['median'])} ({short(cell['system_us']['median'])})"
+
+
 def share(ratio):
     """A ratio with its spread."""
     return f"{ratio['median']:.2f} ({ratio['min']:.2f} to {ratio['max']:.2f})"
@@ -72,9 +79,9 @@ def title(found, name):
 def rows(found):
     """The main table, with its head."""
     columns = [column["name"] for column in found["columns"]]
-    yield ["µs of CPU a request", *(column["title"] for column in found["columns"])]
+    yield ["µs of CPU a request (in the kernel)", *(column["title"] for column in found["columns"])]
     for name, cells in found["proxies"].items():
-        yield [title(found, name), *(cells[c] and short(cells[c]["cpu_us"]["median"]) or "–" for c in columns)]
+        yield [title(found, name), *(spent(cells[c]) for c in columns)]
     ratios = [found["ratios"][c] for c in columns]
     if any(ratios):
         yield ["keygate / best other", *(r and share(r) or "–" for r in ratios)]

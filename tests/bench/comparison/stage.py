@@ -1,5 +1,6 @@
 """What the proxies run on: programs from the registries, keys, certificates, configs."""
 
+import functools
 import glob
 import hashlib
 import json
@@ -59,6 +60,16 @@ def install(peers):
             subprocess.run([sys.executable, "-m", "venv", TOOLS], check=True)
         pip = os.path.join(TOOLS, "bin", "pip")
         subprocess.run([pip, "install", "--quiet", "--no-deps", "--disable-pip-version-check", *wheels], check=True)
+
+
+@functools.cache
+def fresh():
+    """What wrk is to load so that it resumes no session."""
+    os.makedirs(TOOLS, exist_ok=True)
+    library = os.path.join(TOOLS, "fresh.so")
+    subprocess.run(["cc", "-shared", "-fPIC", "-O2", "-o", library, os.path.join(HERE, "config", "fresh.c"), "-ldl"],
+                   check=True)
+    return library
 
 
 def wheel(name):

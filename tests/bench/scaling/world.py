@@ -85,13 +85,15 @@ class Keys:
         return lambda: os.rename(path + ".new", path)
 
     def versions(self, number):
-        """Changes one key, again and again, by what costs a rename only: both texts are written now."""
-        self.replace(number, ", one version")
+        """Changes one key, again and again, by what costs a rename only: the texts are written now.
+        One after the other of three: who looks seldom enough would meet one of two again and again."""
         path = self.path(self.file_of(number))
-        os.rename(path + ".new", path + ".one")
-        shutil.copyfile(path, path + ".two")
-        for version in itertools.cycle((".one", ".two")):
-            os.link(path + version, path + ".new")
+        names = ("one", "two", "three")
+        for name in names:
+            self.replace(number, f", version {name}")
+            os.rename(f"{path}.new", f"{path}.{name}")
+        for name in itertools.cycle(names):
+            os.link(f"{path}.{name}", path + ".new")
             yield lambda: os.rename(path + ".new", path)
 
 
