@@ -141,6 +141,13 @@ impl Reloader {
         self.store.doubt();
     }
 
+    /// Says it if the audit log keeps something waiting.
+    pub(super) fn look_at_audit_log(&self) {
+        if let Some(clerk) = &self.audit {
+            clerk.look(clock::mono());
+        }
+    }
+
     /// Begins to write the audit log, if there is one. What is returned tells it of the process.
     ///
     /// # Errors
@@ -322,9 +329,8 @@ impl Pass {
 /// and where something can be read only once, like a pipe, nothing is read again.
 fn may_have_changed(paths: &[PathBuf], store: &KeyStore, since: Timestamp) -> bool {
     let others = || paths.iter().filter(|path| store.digest(path).is_none());
-    let once = |path: &PathBuf| {
-        fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir())
-    };
+    let once =
+        |path: &PathBuf| fs::metadata(path).is_ok_and(|found| !found.is_file() && !found.is_dir());
     let changed = |path: &PathBuf| Mark::of(path).is_none_or(|mark| !mark.is_settled(since));
     !others().any(once) && others().any(changed)
 }

@@ -137,6 +137,7 @@ impl Watch {
             if stale || requested > 0 {
                 self.reloader.reload(&self.live, requested > 0);
             }
+            self.reloader.look_at_audit_log();
             self.live.metrics().files_checked(clock::now());
             self.live.answer(requested);
         }

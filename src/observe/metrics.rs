@@ -249,9 +249,9 @@ impl Metrics {
         self.shared.process.panics.fetch_add(1, Relaxed);
     }
 
-    /// A line of the audit log could not be written, or not in time.
-    pub fn audit_line_dropped(&self) {
-        self.shared.process.audit_lines_dropped.fetch_add(1, Relaxed);
+    /// So many lines of the audit log could not be written, or not in time.
+    pub fn audit_lines_dropped(&self, lines: u64) {
+        self.shared.process.audit_lines_dropped.fetch_add(lines, Relaxed);
     }
 
     /// What shall outlive the process could not be written.

@@ -236,6 +236,9 @@ fn a_log_that_takes_nothing_holds_up_no_revocation_and_what_is_lost_is_counted()
     assert!(output.status.success() && said.contains("does not tell of this"), "{said}");
     sidecar.signal(Signal::TERM);
     assert_eq!(sidecar.wait_exit().code(), Some(0));
+    eventually("the lines that never were to be said", || {
+        sidecar.log.text().contains("its last lines are lost").then_some(())
+    });
 }
 
 #[test]
