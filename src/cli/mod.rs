@@ -16,6 +16,7 @@ mod quickstart;
 mod ring;
 mod run;
 mod self_signed;
+mod settings;
 mod shell;
 mod table;
 mod tokens;

@@ -1,15 +1,15 @@
 //! The key files that a command works on, and what stands in them.
 
-use std::ops::Range;
 use std::path::Path;
 use std::path::PathBuf;
 
 use super::print;
-use crate::clock;
+use super::settings::Need;
+use super::settings::Settings;
+use super::settings::settings;
 use crate::config;
 use crate::config::Keys;
 use crate::config::Revoked;
-use crate::gate::BasicUser;
 use crate::keys::Account;
 use crate::keys::AccountId;
 use crate::keys::Digester;
@@ -26,7 +26,6 @@ use crate::source::Problems;
 use crate::source::Source;
 use crate::source::nearest;
 
-const DEFAULT_CONFIG: &str = "keygate.toml";
 const DEFAULT_FILE: &str = "keys.toml";
 
 /// Where the keys are.
@@ -34,10 +33,10 @@ const DEFAULT_FILE: &str = "keys.toml";
 pub(crate) struct Place {
     /// The configuration that names the key files [default: keygate.toml]
     #[arg(long, value_name = "FILE")]
-    config: Option<PathBuf>,
+    pub(super) config: Option<PathBuf>,
     /// A key file, or a directory of them, instead of those that the configuration names
     #[arg(long, value_name = "PATH")]
-    keys: Option<PathBuf>,
+    pub(super) keys: Option<PathBuf>,
 }
 
 /// The key files, read.
@@ -55,6 +54,8 @@ pub(crate) struct Ring {
     pub(crate) audit: Option<AuditLog>,
     /// What is wrong in them.
     pub(crate) problems: Problems,
+    /// Why it cannot be told of every key whether it is revoked.
+    pub(crate) unread: Problems,
     revoked: Revoked,
 }
 
@@ -78,23 +79,28 @@ impl Ring {
     /// Reads all files. Files that do not exist hold nothing, and mistakes in files are for the
     /// command to judge.
     pub(crate) fn open(place: &Place) -> Result<Self, Problems> {
-        Self::read(place, What::Everything)
+        Self::read(place, What::Everything, Need::Digests)
     }
 
     /// As [`Ring::open`], but a mistake in any file stops the command.
     pub(crate) fn open_sound(place: &Place) -> Result<Self, Problems> {
-        Self::read(place, What::Everything)?.sound()
+        Self::read(place, What::Everything, Need::Digests)?.sound()
     }
 
-    /// As [`Ring::open_sound`], but of the files only the accounts are kept: to add a key, the others
+    /// As [`Ring::open_sound`], for keys that are added: it must also be known how they look.
+    pub(crate) fn open_to_issue(place: &Place) -> Result<Self, Problems> {
+        Self::read(place, What::Everything, Need::Looks)?.sound()
+    }
+
+    /// As [`Ring::open_to_issue`], but of the files only the accounts are kept: to add a key, the others
     /// need not be known, however many they are.
     pub(crate) fn open_to_add(place: &Place) -> Result<Self, Problems> {
-        Self::read(place, What::Accounts)?.sound()
+        Self::read(place, What::Accounts, Need::Looks)?.sound()
     }
 
     /// As [`Ring::open_sound`], but a file without a word in it is one to begin with.
     pub(crate) fn open_to_begin(place: &Place) -> Result<Self, Problems> {
-        Self::read(place, What::EverythingOrNothing)?.sound()
+        Self::read(place, What::EverythingOrNothing, Need::Digests)?.sound()
     }
 
     /// Whether the text that is being edited defines an account, perhaps since a moment only.
@@ -133,6 +139,19 @@ impl Ring {
     pub(crate) fn withdrawn(&self, record: &KeyRecord) -> bool {
         self.revoked.ids.contains(&record.id)
             || self.revoked.digests.iter().any(|digest| digest.matches(&record.digest))
+    }
+
+    /// Says, where statuses are shown, that they may be untrue.
+    pub(crate) fn warn_of_unread(&self) {
+        if !self.unread.is_empty() {
+            let message = "keys may be revoked that are not shown as such";
+            let help = "correct what is told below of the revocations";
+            let mut problems = Problems::from(Problem::new(message).help(help).warning());
+            for problem in self.unread.iter() {
+                problems.push(problem.clone().warning());
+            }
+            print::warn_all(&problems);
+        }
     }
 
     /// An account that a key shall belong to.
@@ -207,8 +226,9 @@ impl Ring {
         if problems.fatal() { Err(problems) } else { Ok(edit) }
     }
 
-    fn read(place: &Place, what: What) -> Result<Self, Problems> {
-        let Settings { keys, basic_names_account, state, audit } = settings(place)?;
+    fn read(place: &Place, what: What, need: Need) -> Result<Self, Problems> {
+        let Settings { keys, basic_names_account, state, audit, mut unread } =
+            settings(place, need)?;
         let mut problems = Problems::default();
         let Some(digester) = config::digester(&keys, &mut problems) else { return Err(problems) };
         let mut problems = Problems::default();
@@ -236,93 +256,21 @@ impl Ring {
                 Err(problem) => problems.push(*problem),
             }
         }
-        let revoked = match keys.revocations {
-            Some(_) => config::load_revocations(&keys),
-            None => Revoked::default(),
-        };
-        Ok(Self { keys, digester, basic_names_account, files, state, audit, problems, revoked })
+        let revoked = config::load_revocations(&keys, &digester, &mut unread);
+        Ok(Self {
+            keys,
+            digester,
+            basic_names_account,
+            files,
+            state,
+            audit,
+            problems,
+            unread,
+            revoked,
+        })
     }
 
     fn sound(mut self) -> Result<Self, Problems> {
         if self.problems.fatal() { Err(std::mem::take(&mut self.problems)) } else { Ok(self) }
     }
-}
-
-/// What of a configuration matters here.
-struct Settings {
-    keys: Keys,
-    basic_names_account: bool,
-    state: Option<PathBuf>,
-    audit: Option<AuditLog>,
-}
-
-/// From the configuration or, without one, as they are by default.
-fn settings(place: &Place) -> Result<Settings, Problems> {
-    let path = place.config.clone().unwrap_or_else(|| DEFAULT_CONFIG.into());
-    if let (None, Some(files), false) = (&place.config, &place.keys, path.exists()) {
-        let keys = Keys::defaults(vec![files.clone()]);
-        let settings =
-            |keys| Settings { keys, basic_names_account: false, state: None, audit: None };
-        return keys.map(settings).ok_or_else(Problems::default);
-    }
-    let loaded = config::load(&path, &[], clock::now());
-    let basic = loaded.config.as_ref().and_then(|config| config.credentials.basic.as_ref());
-    let basic_names_account = basic.is_some_and(|user| *user == BasicUser::Account);
-    let (mut about_keys, mut beside) = (Problems::default(), Problems::default());
-    for problem in loaded.problems.iter().filter(|problem| !problem.warning) {
-        if is_in(problem, "[audit_log]") || (is_in(problem, "[keys]") && matters(problem, place)) {
-            about_keys.push(problem.clone());
-        } else if is_in(problem, "[keys]") {
-            beside.push(problem.clone().warning());
-        }
-    }
-    match loaded.keys {
-        Some(mut keys) if about_keys.is_empty() => {
-            if !beside.is_empty() {
-                print::warn_all(&beside);
-            }
-            if let Some(files) = &place.keys {
-                keys.files = vec![files.clone()];
-            }
-            let audit = loaded.audit_log.map(AuditLog::new);
-            Ok(Settings { keys, basic_names_account, state: loaded.state, audit })
-        }
-        Some(_) => Err(about_keys),
-        None => Err(loaded.problems),
-    }
-}
-
-/// Whether a mistake in `[keys]` stops a command. Where the place of the keys is given, that is one
-/// without which digests cannot be told.
-fn matters(problem: &Problem, place: &Place) -> bool {
-    let names = |text: &str| text.contains("pepper");
-    place.keys.is_none()
-        || names(&problem.message)
-        || problem.help.as_deref().is_some_and(names)
-        || problem.place.as_ref().is_some_and(|(source, span)| names(line(source, span)))
-}
-
-/// The line that a span begins in.
-fn line<'s>(source: &'s Source, span: &Range<usize>) -> &'s str {
-    let (before, after) = source.text.split_at_checked(span.start).unwrap_or_default();
-    let begin = before.rfind('\n').map_or(0, |at| at + 1);
-    let end = after.find('\n').map_or(source.text.len(), |at| span.start + at);
-    source.text.get(begin..end).unwrap_or_default()
-}
-
-/// Whether a problem of the configuration is in a table that key commands need. The others do not
-/// concern key files: a key can be revoked while the certificate is missing. But an edit that would go
-/// untold is none.
-fn is_in(problem: &Problem, table: &str) -> bool {
-    let Some((source, span)) = &problem.place else { return false };
-    if span.is_empty() {
-        // Something is missing from the file as a whole.
-        return false;
-    }
-    let end = source.text.get(span.start..).and_then(|rest| rest.find('\n'));
-    let end = end.map_or(source.text.len(), |line| span.start + line);
-    let before = source.text.get(..end).unwrap_or_default();
-    let header = before.lines().rev().map(str::trim).find(|line| line.starts_with('['));
-    header.is_some_and(|header| header.starts_with(table))
-        || (table == "[keys]" && line(source, span).trim_start().starts_with("keys"))
 }

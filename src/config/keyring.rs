@@ -222,12 +222,10 @@ impl Reader<'_> {
     }
 }
 
-/// What the revocations file says, where it can be read.
+/// What the revocations file says, as far as it can be read.
 #[must_use]
-pub fn load_revocations(keys: &Keys) -> Revoked {
-    let mut ignored = Problems::default();
-    let reading = digester(keys, &mut ignored).unwrap_or(Digester::Sha256);
-    revocations(keys, None, &reading, &mut Contents::default(), &mut ignored)
+pub fn load_revocations(keys: &Keys, digester: &Digester, problems: &mut Problems) -> Revoked {
+    revocations(keys, None, digester, &mut Contents::default(), problems)
 }
 
 /// How this configuration hashes keys: with the pepper, if it names one.

@@ -55,6 +55,81 @@ fn where_the_keys_are_named_only_a_pepper_that_is_not_known_stops_a_command() {
 }
 
 #[test]
+fn no_key_is_made_or_taken_over_that_the_gate_might_not_know() {
+    let home = Home::new();
+    let (id, _) = home.create(&[]);
+    home.write("old.csv", format!("account,key\nacme,{}\n", "a1".repeat(20)));
+    let before = home.text();
+    let named = ["--keys", "keys.toml"];
+    let adding: [&[&str]; 3] = [
+        &["keys", "create", "--account", "acme"],
+        &["keys", "rotate", &id],
+        &["keys", "import", "old.csv"],
+    ];
+    for (mistake, told) in [
+        ("prefix = \"a b\"", "`a b` cannot be a prefix"),
+        ("prefix = 7", "prefix"),
+        ("prefx = \"acme\"", "did you mean `prefix`?"),
+        ("pattern = \"[\"", "is not a regular expression"),
+        ("brand = \"acme\"", "known here: "),
+    ] {
+        for header in ["[keys]", "[ \"keys\" ]"] {
+            home.write("keygate.toml", format!("{header}\n{mistake}\n"));
+            for command in adding {
+                let error = home.run(&[command, &named[..]].concat()).refused();
+                let placed = error.contains("keygate.toml:2:") && error.contains("help:");
+                assert!(error.contains(told) && placed, "{mistake}: {error}");
+            }
+        }
+    }
+    assert_eq!(home.text(), before);
+    // What does not concern how keys look keeps none from being made.
+    home.write("keygate.toml", "[keys]\nfiles = []\nprefix = \"acme\"\n");
+    let key = home.run(&[adding[0], &named[..]].concat()).done();
+    assert!(key.starts_with("acme_"), "{key}");
+}
+
+#[test]
+fn no_key_is_called_valid_while_the_revocations_cannot_be_read() {
+    let home = Home::new();
+    let (id, key) = home.create(&[]);
+    let (dead, other) = home.create(&[]);
+    home.keys(&["revoke", &dead]).done();
+    let named = ["--keys", "keys.toml"];
+    home.write("damaged.txt", "key_1\nno id\n");
+    for (line, told) in [
+        ("revocations = 7", "`revocations`"),
+        ("revocation = \"damaged.txt\"", "did you mean `revocations`?"),
+        ("revocations = \"none.txt\"", "none.txt` does not exist"),
+        ("revocations = \"damaged.txt\"", "damaged.txt:2:"),
+        ("revocations = \"keys.d\"", "keys.d"),
+    ] {
+        home.write("keygate.toml", format!("[keys]\n{line}\n"));
+        home.write("keys.d/none", "");
+        for verify in [&["keys", "verify"][..], &["keys", "verify", "--json"]] {
+            let error = home.run_with(&[verify, &named[..]].concat(), &key).refused();
+            let said = format!("whether key `{id}` is revoked cannot be told");
+            assert!(error.contains(&said) && error.contains(told), "{line}: {error}");
+            // What is revoked by its record, or not there at all, is all the same.
+            let said = home.run_with(&[verify, &named[..]].concat(), &other);
+            assert!(said.code == 1 && said.out.contains("revoked"), "{line}: {}", said.out);
+            let said = home.run_with(&[verify, &named[..]].concat(), "x".repeat(40));
+            assert!(said.code == 1 && said.out.contains("unknown"), "{line}: {}", said.out);
+        }
+        for look in [&["keys", "show", &id][..], &["keys", "list"]] {
+            let said = home.run(&[look, &named[..]].concat());
+            let warned = "keys may be revoked that are not shown as such";
+            assert!(said.err.contains(warned) && said.err.contains(told), "{line}: {}", said.err);
+            assert_eq!(said.code, 0);
+        }
+        home.run(&[&["keys", "revoke", &dead], &named[..]].concat()).done();
+    }
+    home.write("damaged.txt", "key_1\n");
+    home.write("keygate.toml", "[keys]\nrevocations = \"damaged.txt\"\n");
+    assert_eq!(home.run_with(&[&["keys", "verify"], &named[..]].concat(), &key).code, 0);
+}
+
+#[test]
 fn without_a_configuration_it_says_what_to_do() {
     let error = Home::empty().run(&["keys", "list"]).refused();
     assert!(error.contains("`keygate.toml` does not exist"), "{error}");

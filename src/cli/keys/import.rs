@@ -69,7 +69,7 @@ enum HashWord {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
-    let ring = Ring::open_sound(&args.place)?;
+    let ring = Ring::open_to_issue(&args.place)?;
     if let Some(account) = &args.account {
         let _ = ring.require_account(account)?;
     }

@@ -86,6 +86,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
             print::answer(&table::table(HEAD, &rows, print::colourful()))
         }
     };
+    ring.warn_of_unread();
     Ok(if ring.problems.fatal() { print::refuse_all(&ring.problems) } else { printed })
 }
 

@@ -66,12 +66,13 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     let now = clock::now();
-    let ring = Ring::open_sound(&args.place)?;
     if args.finish {
+        let ring = Ring::open_sound(&args.place)?;
         let unused_for = args.unused_for.unwrap_or(Guard::UNUSED_FOR);
         let guard = (!args.force).then_some(Guard { unused_for, strict: true });
         return finish(&ring, &args.id, args.successor.as_ref(), guard);
     }
+    let ring = Ring::open_to_issue(&args.place)?;
     let (path, old) = ring.require_key(&args.id)?;
     let state = View::new(&ring, old, now).state();
     if matches!(state, State::Revoked | State::Expired) {

@@ -29,6 +29,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     let ring = Ring::open(&args.place)?;
     let (path, record) = ring.require_key(&args.id)?;
+    ring.warn_of_unread();
     let view = View::new(&ring, record, clock::now());
     let uses = Uses::tolerant(&ring);
     if args.json {

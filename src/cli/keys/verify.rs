@@ -19,6 +19,7 @@ use crate::cli::ring::Place;
 use crate::cli::ring::Ring;
 use crate::clock;
 use crate::keys::ApiKey;
+use crate::keys::KeyRecord;
 use crate::source::Problem;
 use crate::source::Problems;
 
@@ -27,7 +28,7 @@ const LONGEST: u64 = 64 * 1024;
 
 /// Read a key on stdin and say what it is and may do
 ///
-/// The exit code is 0 if it is in force, and 1 if it is not.
+/// The exit code is 0 if it is in force, and 1 if it is not, or if that cannot be told.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// For programs
@@ -47,6 +48,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
     let known = ring.keys().find(|record| record.digest.matches(&digest));
     if let Some(record) = known {
         let view = View::new(&ring, record, now);
+        if view.state() == State::Active && ring.unread.fatal() {
+            return Err(untold(&ring, record));
+        }
         return Ok(tell(args.json, &view, &ring));
     }
     let (status, reason, sentence) = if ring.keys.prefix.mistyped(&key) {
@@ -88,6 +92,15 @@ fn tell(json: bool, view: &View<'_>, ring: &Ring) -> ExitCode {
     };
     warn(ring);
     if reason.is_none() { printed } else { ExitCode::FAILURE }
+}
+
+/// What was not read may be the revocation of this very key.
+fn untold(ring: &Ring, record: &KeyRecord) -> Problems {
+    let message = format!("whether key `{}` is revoked cannot be told", record.id);
+    let help = "correct what is told below of the revocations, and ask again";
+    let mut problems = Problems::from(Problem::new(message).help(help));
+    problems.extend(ring.unread.clone());
+    problems
 }
 
 /// A file with a mistake in it may hold what was not found.
