@@ -40,7 +40,7 @@ pub use self::usage::Sightings;
 pub use self::usage::Usage;
 pub use self::watch::Hints;
 pub use self::watch::Trigger;
-pub use self::watch::spawn as watch;
+pub use self::watch::Watching;
 pub use self::world::World;
 
 /// Where the world in force is kept.

@@ -5,7 +5,6 @@
 //! its watch with it, and Kubernetes replaces the directory behind a symlink.
 
 use std::collections::HashSet;
-use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -57,24 +56,36 @@ impl Hints {
     }
 }
 
-/// Watches and reloads, on a thread of its own, which waits for [`Trigger::Begin`] first.
-///
-/// # Errors
-/// When the thread cannot be started.
-pub fn spawn(live: Arc<Live>, reloader: Reloader) -> io::Result<Hints> {
-    let (sender, receiver) = channel();
-    let hints = Hints(sender);
-    let own = hints.clone();
-    std::thread::Builder::new().name("reload".to_owned()).spawn(move || {
+/// What watches and reloads, before it does.
+#[derive(Debug)]
+pub struct Watching {
+    live: Arc<Live>,
+    reloader: Reloader,
+    hints: Hints,
+    given: Receiver<Trigger>,
+}
+
+impl Watching {
+    /// Nothing is looked at yet.
+    #[must_use]
+    pub fn new(live: Arc<Live>, reloader: Reloader) -> (Hints, Self) {
+        let (sender, given) = channel();
+        let hints = Hints(sender);
+        (hints.clone(), Self { live, reloader, hints, given })
+    }
+
+    /// Watches and reloads, from [`Trigger::Begin`] to [`Trigger::Stop`]. To be called on the thread
+    /// that loaded first: an allocator that keeps an arena for each thread, as glibc's does, gives
+    /// what the first load took and freed to the later ones of the same thread only.
+    pub fn run(self) {
+        let Self { live, reloader, hints, given } = self;
         // Requests go first. Not the very last: where they take all there is, one tenth of a
         // core still sees to it that a key that was revoked is refused in time.
         let _ = rustix::process::nice(NICENESS);
-        match receiver.recv() {
-            Ok(Trigger::Stop) | Err(_) => {}
-            Ok(_) => Watch::new(live, reloader, own).run(&receiver),
+        if let Ok(Trigger::Begin | Trigger::Event | Trigger::Request) = given.recv() {
+            Watch::new(live, reloader, hints).run(&given);
         }
-    })?;
-    Ok(hints)
+    }
 }
 
 struct Watch {

@@ -76,6 +76,13 @@ pub(super) fn write(lines: &[u8]) -> io::Result<usize> {
     }
 }
 
+/// Writes out what is still queued, where the process ends without the guard's being dropped.
+pub fn flush() {
+    if let Some(sink) = SINK.get() {
+        sink.flush();
+    }
+}
+
 /// How many lines were lost because nobody read standard error fast enough, or its disk was full.
 #[must_use]
 pub fn dropped() -> u64 {

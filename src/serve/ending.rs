@@ -3,8 +3,8 @@
 use tokio::sync::watch;
 use tokio::time::sleep;
 
-use super::Workers;
 use super::signals::Signals;
+use super::workers::Workers;
 use crate::clock;
 use crate::config::Drain;
 use crate::live::Live;

@@ -1,7 +1,14 @@
 //! What the service manager is told (`sd_notify(3)`): that we are ready, how it stands, that we
 //! reload, live and end. Where there is none, nothing happens.
 
+use std::env;
 use std::fmt::Write as _;
+use std::io;
+use std::os::linux::net::SocketAddrExt as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::SocketAddr;
+use std::os::unix::net::UnixDatagram;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
@@ -11,14 +18,74 @@ use crate::observe::Status;
 /// The longest text of a status, in bytes.
 const LONGEST: usize = 512;
 
+/// Where the service manager listens.
+const VARIABLE: &str = "NOTIFY_SOCKET";
+
+/// The way to the service manager, if there is one. It is open from the start: what has to be said
+/// later must not fail for want of a descriptor.
+#[derive(Clone, Debug)]
+pub(super) struct Way(Option<Arc<(UnixDatagram, SocketAddr)>>);
+
+impl Way {
+    fn open() -> io::Result<Self> {
+        let Some(name) = env::var_os(VARIABLE).filter(|name| !name.is_empty()) else {
+            return Ok(Self(None));
+        };
+        let address = match name.as_bytes().split_first() {
+            Some((b'@', name)) => SocketAddr::from_abstract_name(name),
+            _ => SocketAddr::from_pathname(&name),
+        };
+        match address {
+            Ok(address) => Ok(Self(Some(Arc::new((UnixDatagram::unbound()?, address))))),
+            Err(error) => {
+                tracing::warn!(%error, "`{VARIABLE}` names no socket: the service manager is told nothing");
+                Ok(Self(None))
+            }
+        }
+    }
+
+    fn say(&self, what: &[NotifyState<'_>]) -> io::Result<()> {
+        let Some(way) = &self.0 else { return Ok(()) };
+        let mut message = String::new();
+        for state in what {
+            let _ = writeln!(message, "{state}");
+        }
+        let (socket, address) = &**way;
+        // A datagram is sent whole or not at all.
+        socket.send_to_addr(message.as_bytes(), address).map(drop)
+    }
+
+    /// Another process is the service from now on. What others say is not heard, so it is for the
+    /// one that is the service until then.
+    pub(super) fn main_process(&self, process: u32) {
+        if let Err(error) = self.say(&[NotifyState::MainPid(process)]) {
+            tracing::warn!(%error, "the service manager cannot be told which process serves");
+        }
+    }
+}
+
 /// Talks to the service manager.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Manager {
+    way: Way,
     told: String,
     failed: bool,
 }
 
 impl Manager {
+    /// Talks to the one that the environment names, if it does.
+    ///
+    /// # Errors
+    /// When the system gives no socket.
+    pub(super) fn open() -> io::Result<Self> {
+        Ok(Self { way: Way::open()?, told: String::new(), failed: false })
+    }
+
+    /// The same way, for somebody else.
+    pub(super) fn way(&self) -> Way {
+        self.way.clone()
+    }
+
     /// Everything is up, or a reload that was asked for has been tried.
     pub(super) fn ready(&mut self, status: &Status) {
         self.told = text(status);
@@ -57,21 +124,13 @@ impl Manager {
     }
 
     fn send(&mut self, what: &[NotifyState<'_>]) {
-        let sent = sd_notify::notify(what);
+        let sent = self.way.say(what);
         if let Err(error) = &sent
             && !self.failed
         {
             tracing::warn!(%error, "the service manager cannot be told how it stands");
         }
         self.failed = sent.is_err();
-    }
-}
-
-/// Another process is the service from now on. What others say is not heard, so it is for the one
-/// that is the service until then.
-pub(super) fn main_process(process: u32) {
-    if let Err(error) = sd_notify::notify(&[NotifyState::MainPid(process)]) {
-        tracing::warn!(%error, "the service manager cannot be told which process serves");
     }
 }
 

@@ -1,5 +1,6 @@
 //! The composition root: configuration → world → listeners → workers → signals → drain.
 
+mod control;
 mod descriptors;
 mod door;
 mod echo;
@@ -13,46 +14,37 @@ mod supervise;
 mod watchdog;
 mod workers;
 
-use std::io;
+use std::panic::resume_unwind;
 use std::path::PathBuf;
+use std::process;
 use std::sync::Arc;
+use std::sync::mpsc;
+use std::sync::mpsc::RecvTimeoutError;
+use std::thread;
 use std::time::Duration;
 
-use tokio::sync::watch;
-use tokio::task::LocalSet;
-
-use self::door::Door;
+use self::control::Control;
 use self::handover::Predecessor;
-use self::handover::Successor;
 use self::manager::Manager;
 use self::passed::Passed;
 use self::passed::Plan;
-use self::signals::Signals;
-use self::supervise::End;
-use self::supervise::Supervisor;
-use self::watchdog::Watchdog;
-use self::workers::Workers;
-use crate::admin;
 use crate::clock;
-#[cfg(feature = "otlp")]
-use crate::export::Exporter;
-use crate::live;
 use crate::live::Files;
+use crate::live::Hints;
 use crate::live::Live;
 use crate::live::Reloader;
 use crate::live::Trigger;
+use crate::live::Watching;
 use crate::observe;
-use crate::observe::ListenerKind;
 use crate::observe::Metrics;
 use crate::proxy::Bound;
-use crate::proxy::Phase;
-use crate::proxy::Spot;
 use crate::source::Problems;
 
+pub use self::control::Addresses;
 pub use self::error::ServeError;
 
-/// What ending takes beside the drain, at most.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a reload that is under way at the end is waited for.
+const LAST_RELOAD: Duration = Duration::from_secs(1);
 
 /// Everything loaded, nothing opened yet.
 #[derive(Debug)]
@@ -98,22 +90,18 @@ impl Prepared {
     }
 }
 
-/// Where the process listens.
-#[derive(Clone, Debug)]
-pub struct Addresses {
-    /// TLS.
-    pub https: Vec<std::net::SocketAddr>,
-    /// In clear.
-    pub http: Vec<std::net::SocketAddr>,
-    /// Health and metrics, as it is written in the configuration.
-    pub admin: Option<String>,
-}
-
-/// Serves until a signal has ended it. `listening` is called once everything is up.
+/// Serves until a signal has ended it, and reloads on the thread that calls it, which should be the
+/// one that loaded. `listening` is called once everything is up.
+///
+/// A reload that takes longer than a second after all else has ended (the disk hangs) is not waited
+/// for: the process ends here.
 ///
 /// # Errors
 /// When an address or something of the system cannot be had, or a worker ended by itself.
-pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
+pub fn serve(
+    prepared: Prepared,
+    listening: impl FnOnce(&Addresses) + Send,
+) -> Result<(), ServeError> {
     let Prepared { mut reloader, live, warnings, echo, passed, predecessor } = prepared;
     observe::log::count_panics(Arc::clone(live.metrics()));
     warnings.iter().for_each(|warning| tracing::warn!("{}", warning.line()));
@@ -128,75 +116,59 @@ pub fn serve(prepared: Prepared, listening: impl FnOnce(&Addresses)) -> Result<(
     }
     drop(unused);
     let bound = Bound::bind(&mut spots, config.workers)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let served = LocalSet::new().block_on(&runtime, async {
-        let door = door::open(config.listen.admin.as_ref(), admin).await?;
-        let mut signals = Signals::new()?;
-        record_usage(&live, config.state.as_ref())?;
-        let (phase, told) = watch::channel(Phase::Waiting);
-        let watchdog = Watchdog::over(&bound);
-        let workers = workers::start(&live, bound, &told)?;
-        #[cfg(feature = "otlp")]
-        let exporter = Exporter::start(config.collector.as_ref(), live.metrics())?;
-        let chronicle = reloader.chronicle(&live)?;
-        let hints = live::watch(Arc::clone(&live), reloader)?;
-        let echo = echo.map(echo::listen).transpose()?;
-        // Nothing of ours from here on can fail.
-        if let Some(predecessor) = &predecessor {
-            predecessor.prepared()?;
-        }
-        phase.send_replace(Phase::Serving);
-        let farewell = chronicle.begins();
-        hints.send(Trigger::Begin);
-        let (end, ended) = tokio::sync::oneshot::channel::<()>();
-        let addresses = Addresses::of(&spots, door.as_ref());
-        let door = door.map(|Door { listener, passed }| {
-            let shutdown = async { drop(ended.await) };
-            tokio::task::spawn_local(admin::serve(listener, state(&live), shutdown));
-            passed
-        });
-        let successor = echo.is_none().then(Successor::of_this_process);
-        if let Some(listener) = echo {
-            tokio::task::spawn_local(echo::serve(listener));
-        }
-        live.serving();
-        if let Some(predecessor) = predecessor {
-            predecessor.serving();
-        }
-        announce(&addresses);
-        listening(&addresses);
-        let mut manager = Manager::default();
-        manager.ready(&live.status());
-        let sockets = || passed::copies(&spots, door.as_ref());
-        let (live, hints) = (&*live, &hints);
-        let mut supervisor =
-            Supervisor { live, hints, workers: &workers, watchdog, manager, successor, sockets };
-        let over = supervisor.until_the_end(&mut signals).await;
-        farewell.drains();
-        if let End::Replaced(process) = over {
-            tracing::info!(process, timeout = ?config.drain.timeout, "handed over: draining");
-            drop(end);
-            // What is held open here would go on taking connections.
-            drop((spots, door));
-            ending::leave(live, &phase, config.drain, &mut signals, workers).await;
-        } else {
-            let longest = config.drain.delay + config.drain.timeout + GRACE;
-            supervisor.manager.stopping(longest);
-            drop((spots, door));
-            ending::drain(live, &phase, config.drain, &mut signals, workers).await;
-        }
-        live.usage().end();
-        hints.send(Trigger::Stop);
-        #[cfg(feature = "otlp")]
-        if let Some(exporter) = exporter {
-            exporter.end();
-        }
-        if over == End::Broken { Err(ServeError::Worker) } else { Ok(()) }
-    });
-    // Workers that did not end in time end with the process.
-    runtime.shutdown_background();
-    live.metrics().flush_access_log();
-    served
+    let manager = Manager::open()?;
+    let chronicle = reloader.chronicle(&live)?;
+    let (hints, watching) = Watching::new(Arc::clone(&live), reloader);
+    let stop = hints.clone();
+    let control =
+        Control { live, config, spots, bound, admin, echo, predecessor, manager, chronicle, hints };
+    beside(watching, stop, move || control.run(listening))
+}
+
+/// Has this thread watch, and another one control what serves, until that is over.
+fn beside(
+    watching: Watching,
+    hints: Hints,
+    control: impl FnOnce() -> Result<(), ServeError> + Send,
+) -> Result<(), ServeError> {
+    let (watched, ends) = mpsc::channel::<()>();
+    thread::scope(|scope| {
+        let control = move || {
+            let stop = Stop(hints);
+            let served = control();
+            drop(stop);
+            // Nothing is ever sent.
+            if ends.recv_timeout(LAST_RELOAD) == Err(RecvTimeoutError::Timeout) {
+                leave_it(&served);
+            }
+            served
+        };
+        let control =
+            thread::Builder::new().name("control".to_owned()).spawn_scoped(scope, control)?;
+        watching.run();
+        drop(watched);
+        control.join().unwrap_or_else(|panic| resume_unwind(panic))
+    })
+}
+
+/// Whatever becomes of the one who controls, the watching ends with it.
+struct Stop(Hints);
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.0.send(Trigger::Stop);
+    }
+}
+
+/// Ends the process in the middle of a reload: nothing of that matters any more.
+#[expect(clippy::disallowed_methods, reason = "the thread that should return may hang for ever")]
+fn leave_it(served: &Result<(), ServeError>) -> ! {
+    tracing::warn!("a reload is still under way: ending without it");
+    if let Err(error) = served {
+        tracing::error!(%error, "serving has failed");
+    }
+    observe::log::flush();
+    process::exit(i32::from(served.is_err()))
 }
 
 /// The sockets that we are to listen on: an older process's, or the service manager's.
@@ -205,31 +177,6 @@ fn sockets() -> Result<(Option<Predecessor>, Vec<Passed>), ServeError> {
         Some((predecessor, passed)) => Ok((Some(predecessor), passed)),
         None => Ok((None, passed::by_manager()?)),
     }
-}
-
-fn state(live: &Arc<Live>) -> admin::State {
-    let (status, occupancy) = (Arc::clone(live), Arc::clone(live));
-    admin::State {
-        metrics: Arc::clone(live.metrics()),
-        status: Arc::new(move || status.status()),
-        occupancy: Arc::new(move || occupancy.occupancy()),
-    }
-}
-
-impl Addresses {
-    fn of(spots: &[Spot], door: Option<&Door>) -> Self {
-        let admin = door.map(|door| door.listener.to_string());
-        let of = |kind| {
-            let of_kind = spots.iter().filter(|spot| spot.kind == kind);
-            of_kind.map(|spot| spot.address).collect()
-        };
-        Self { https: of(ListenerKind::Https), http: of(ListenerKind::Http), admin }
-    }
-}
-
-fn record_usage(live: &Live, directory: Option<&PathBuf>) -> io::Result<()> {
-    let Some(directory) = directory else { return Ok(()) };
-    live.usage().begin(directory.clone(), Arc::clone(live.metrics()))
 }
 
 /// Says how many connections there may be, and how that came.
@@ -247,15 +194,6 @@ fn make_room(live: &Live, wanted: usize) {
     }
     let connections = if wanted == 0 { capacity } else { wanted };
     tracing::info!(connections, descriptors, "connections are limited");
-}
-
-fn announce(addresses: &Addresses) {
-    let list = |addresses: &[std::net::SocketAddr]| {
-        let texts: Vec<_> = addresses.iter().map(ToString::to_string).collect();
-        (!texts.is_empty()).then(|| texts.join(","))
-    };
-    let (https, http) = (list(&addresses.https), list(&addresses.http));
-    tracing::info!(https, http, admin = addresses.admin, "listening");
 }
 
 /// The configuration that `run` loads.

@@ -1,6 +1,7 @@
 //! What the process is told from outside.
 
 use std::io;
+use std::os::unix::net::UnixStream;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
@@ -24,6 +25,16 @@ pub(super) enum Told {
 }
 
 impl Signals {
+    /// Makes sure that there are the descriptors which a runtime takes (six, by tokio 1.54): it
+    /// panics where those are missing by which it hears of signals.
+    ///
+    /// # Errors
+    /// When they are missing.
+    pub(super) fn have_room() -> io::Result<()> {
+        let pairs = [(); 4].map(|()| UnixStream::pair());
+        pairs.into_iter().try_for_each(|pair| pair.map(drop))
+    }
+
     pub(super) fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,

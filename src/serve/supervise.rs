@@ -4,7 +4,6 @@
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use super::Workers;
 use super::handover::Attempt;
 use super::handover::Failure;
 use super::handover::Successor;
@@ -13,6 +12,7 @@ use super::passed::Passed;
 use super::signals::Signals;
 use super::signals::Told;
 use super::watchdog::Watchdog;
+use super::workers::Workers;
 use crate::live::Hints;
 use crate::live::Live;
 use crate::live::Trigger;
@@ -101,7 +101,7 @@ impl<H: Fn() -> std::io::Result<Vec<Passed>>> Supervisor<'_, H> {
         };
         tracing::info!("starting a new process to hand over to");
         let sockets = (self.sockets)().map_err(Into::into);
-        match sockets.and_then(|sockets| successor.begin(sockets)) {
+        match sockets.and_then(|sockets| successor.begin(sockets, self.manager.way())) {
             Ok(attempt) => Some(attempt),
             Err(error) => {
                 tracing::error!(%error, "not handed over: this process serves on");

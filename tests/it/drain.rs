@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use crate::actors::client::{bearer, head};
 use crate::actors::origin::Origin;
 use crate::actors::scripts::{events, hold};
-use crate::actors::setup::{READ, Setup};
+use crate::actors::setup::{READ, Setup, key, usual_keys};
 use crate::actors::sidecar::Sidecar;
 use crate::actors::{Cue, PATIENCE, eventually};
 
@@ -142,4 +142,26 @@ fn who_waits_for_a_slot_is_served_before_the_end() {
     cue.raise();
     clients.iter_mut().for_each(|client| client.response("GET").ok());
     assert_eq!(sidecar.wait_exit().code(), Some(0));
+}
+
+/// A disk may hang under it for as long as it likes.
+#[test]
+fn a_reload_under_way_does_not_hold_up_the_end() {
+    let origin = Origin::echo();
+    let mut sidecar = Sidecar::start(&Setup::before(&origin));
+    let keys = (0..100_000).map(|number| key(&format!("key-{number}"), "acme", "nobody's", ""));
+    let keys = usual_keys() + &keys.collect::<String>();
+    let before = sidecar.characters_read();
+    sidecar.replace("keys.toml", &keys);
+    // What is read must be parsed, which takes this build much longer than an end may take.
+    eventually("the file to be read", || {
+        (sidecar.characters_read() - before > keys.len() as u64).then_some(())
+    });
+    let began = Instant::now();
+    sidecar.signal(Signal::TERM);
+    assert_eq!(sidecar.wait_exit().code(), Some(0));
+    let log = sidecar.log.ended();
+    assert!(log.contains("a reload is still under way"), "{log}");
+    assert!(log.contains("drained") && !log.contains("\"reloaded\""), "{log}");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
 }

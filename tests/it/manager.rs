@@ -1,6 +1,7 @@
 //! Under a service manager: it is told how things stand, and it may open the sockets.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::time::{Duration, Instant};
 
@@ -24,8 +25,18 @@ impl Manager {
     pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let socket = UnixDatagram::bind(directory.path().join("notify")).unwrap();
-        socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
-        Self { socket, directory }
+        Self { socket, directory }.patient()
+    }
+
+    /// One whose socket has a name but no file: as it is written in the environment.
+    fn without_a_file(name: &str) -> Self {
+        let address = std::os::unix::net::SocketAddr::from_abstract_name(name).unwrap();
+        Self { socket: UnixDatagram::bind_addr(&address).unwrap(), ..Self::new() }.patient()
+    }
+
+    fn patient(self) -> Self {
+        self.socket.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+        self
     }
 
     pub(crate) fn path(&self) -> String {
@@ -70,6 +81,15 @@ impl Manager {
 
 fn setup(origin: &Origin, manager: &Manager) -> Setup {
     Setup::before(origin).env("NOTIFY_SOCKET", &manager.path())
+}
+
+#[test]
+fn its_socket_need_not_be_a_file() {
+    let name = format!("keygate-{}", std::process::id());
+    let (origin, manager) = (Origin::echo(), Manager::without_a_file(&name));
+    let setup = Setup::before(&origin).env("NOTIFY_SOCKET", &format!("@{name}"));
+    let _sidecar = Sidecar::start(&setup);
+    manager.told("READY=1");
 }
 
 #[test]

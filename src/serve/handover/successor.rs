@@ -25,7 +25,7 @@ use super::SERVING;
 use super::VARIABLE;
 use super::channel::Channel;
 use crate::clock;
-use crate::serve::manager;
+use crate::serve::manager::Way;
 use crate::serve::passed::Passed;
 use crate::serve::passed::word;
 
@@ -82,7 +82,11 @@ impl Successor {
     ///
     /// # Errors
     /// When nothing can be begun.
-    pub(in crate::serve) fn begin(&self, sockets: Vec<Passed>) -> Result<Attempt, Failure> {
+    pub(in crate::serve) fn begin(
+        &self,
+        sockets: Vec<Passed>,
+        manager: Way,
+    ) -> Result<Attempt, Failure> {
         if std::process::id() == 1 {
             return Err(Failure::First);
         }
@@ -92,7 +96,7 @@ impl Successor {
         let own = channel.try_clone()?;
         let attempt = move || {
             // Whoever asked may have ended meanwhile.
-            let _ = told.send(hand_over(&own, child, &sockets));
+            let _ = told.send(hand_over(&own, child, &sockets, &manager));
         };
         let thread = thread::Builder::new().name("handover".to_owned()).spawn(attempt)?;
         Ok(Attempt { channel, outcome, thread: Some(thread) })
@@ -129,8 +133,13 @@ impl Drop for Attempt {
     }
 }
 
-fn hand_over(channel: &Channel, mut child: Child, sockets: &[Passed]) -> Result<u32, Failure> {
-    let agreed = agree(channel, child.id(), sockets);
+fn hand_over(
+    channel: &Channel,
+    mut child: Child,
+    sockets: &[Passed],
+    manager: &Way,
+) -> Result<u32, Failure> {
+    let agreed = agree(channel, child.id(), sockets, manager);
     let failure = match agreed {
         Ok(true) => return Ok(child.id()),
         Ok(false) => end(&mut child).map_or_else(Failure::System, Failure::Ended),
@@ -147,7 +156,7 @@ fn hand_over(channel: &Channel, mut child: Child, sockets: &[Passed]) -> Result<
     Err(failure)
 }
 
-fn agree(channel: &Channel, child: u32, sockets: &[Passed]) -> io::Result<bool> {
+fn agree(channel: &Channel, child: u32, sockets: &[Passed], manager: &Way) -> io::Result<bool> {
     channel.wait_at_most(ANSWER)?;
     for Passed { socket, kind, given } in sockets {
         let Some(kind) = kind else { continue };
@@ -165,7 +174,7 @@ fn agree(channel: &Channel, child: u32, sockets: &[Passed]) -> io::Result<bool> 
         return Ok(false);
     }
     // What it says to the service manager from now on is heard.
-    manager::main_process(child);
+    manager.main_process(child);
     // It serves, whether it hears this or not.
     let _ = channel.send(MAIN, None);
     Ok(true)
