@@ -10,6 +10,10 @@ use jiff::Timestamp;
 
 use crate::keys::digest::KeyDigest;
 
+/// Before this (2026-01-01T00:00:00Z) nothing was ever recorded. A clock that says so has not been set
+/// yet, as on a machine that keeps no time while it is off.
+pub(super) const EARLIEST: u32 = 1_767_225_600;
+
 /// How many bytes an entry has: its mark, the second (little endian), the network, a zero.
 pub(super) const LENGTH: usize = MARK + 4 + NETWORK + 1;
 const MARK: usize = 16;
@@ -115,6 +119,11 @@ pub(super) fn second(at: Timestamp) -> u32 {
 /// The instant of a second.
 pub(super) fn instant(second: u32) -> Timestamp {
     Timestamp::from_second(second.into()).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// When something was at the latest, which was recorded by a clock that may not have been set.
+pub(super) const fn at_the_latest(second: u32, now: u32) -> u32 {
+    if second < EARLIEST { now } else { second }
 }
 
 pub(super) fn write((mark, last): &(Mark, Use)) -> [u8; LENGTH] {

@@ -15,6 +15,7 @@ use super::Usage;
 use super::entry;
 use super::entry::Mark;
 use super::entry::Use;
+use super::entry::at_the_latest;
 
 const MAGIC: &[u8; 16] = b"keygate usage 1\n";
 const HEAD: usize = MAGIC.len() + 4 + 4;
@@ -125,7 +126,8 @@ pub(super) enum MergeError {
     New(#[from] io::Error),
 }
 
-/// Writes what was there and what is new, sorted by mark, as it stands at `now`.
+/// Writes what was there and what is new, sorted by mark, as it stands at `now`, which is the time of a
+/// clock that was set. What was recorded before it was, counts as of now.
 pub(super) fn merge(
     old: Option<(impl Read, u64)>,
     new: &[(Mark, Use)],
@@ -134,12 +136,12 @@ pub(super) fn merge(
 ) -> Result<u64, MergeError> {
     let mut old = old.map(|(from, length)| Entries::of(from, length));
     let believed = match &old {
-        Some(Ok(old)) => now.min(old.believed.saturating_add(STEP)),
+        Some(Ok(old)) => now.min(at_the_latest(old.believed, now).saturating_add(STEP)),
         Some(Err(_)) | None => now,
     };
     let oldest = believed.saturating_sub(u32::try_from(KEPT.as_secs()).unwrap_or(u32::MAX));
     let since = match &old {
-        Some(Ok(old)) => old.since.clamp(oldest, now),
+        Some(Ok(old)) => at_the_latest(old.since, now).clamp(oldest, now),
         Some(Err(_)) | None => now,
     };
     let mut writer = Writer::begin(to, since, believed)?;
@@ -148,13 +150,15 @@ pub(super) fn merge(
         Some(Err(damage)) => Err(MergeError::Old(std::mem::replace(damage, Damage::Torn))),
         None => Ok(None),
     };
-    let (mut left, mut right) = (next()?, new.iter().copied().peekable());
+    let set = |used: Use| Use { at: at_the_latest(used.at, now), ..used };
+    let right = new.iter().map(|(mark, used)| (*mark, set(*used)));
+    let (mut left, mut right) = (next()?, right.peekable());
     while let Some((mark, kept)) = left {
         while let Some(first) = right.next_if(|(its, _)| *its < mark) {
             writer.put(&first)?;
         }
         // From when the clock was wrong: it would be the newest for years.
-        let mut kept = Use { at: kept.at.min(now), ..kept };
+        let mut kept = Use { at: set(kept).at.min(now), ..kept };
         if let Some((_, newer)) = right.next_if(|(its, _)| *its == mark)
             && !kept.is_after(&newer)
         {
@@ -275,6 +279,24 @@ mod tests {
         }
         file = added(Some(&file), &[], NOW).unwrap();
         assert_eq!(file, before);
+    }
+
+    #[test]
+    fn what_was_written_by_a_clock_in_1970_is_from_now_and_is_forgotten_in_its_time() {
+        let kept = u32::try_from(KEPT.as_secs()).unwrap();
+        let mut early = Vec::new();
+        let mut writer = Writer::begin(&mut early, 30, 30).unwrap();
+        writer.put(&entry(1, 30, 1)).unwrap();
+        let _ = writer.end().unwrap();
+        let mut file = added(Some(&early), &[entry(2, NOW, 1)], NOW).unwrap();
+        let read = usage(&file).unwrap();
+        // Since when, nobody knows; that it was not used since then would be a lie.
+        assert_eq!((read.since, read.entries), (NOW, vec![entry(1, NOW, 1), entry(2, NOW, 1)]));
+        let later = NOW + kept + 10;
+        for now in (NOW..later).step_by(STEP as usize).chain([later]) {
+            file = added(Some(&file), &[], now).unwrap();
+        }
+        assert!(usage(&file).unwrap().is_empty(), "it was not forgotten");
     }
 
     #[test]

@@ -15,7 +15,8 @@
 //! that has both: newest wins, so that nobody's is lost and adding twice changes nothing. It is read
 //! and written as a stream, sorted, so that a million keys take no memory in a process that records.
 //! Readers need no lock: the file is replaced as a whole. One that is damaged, or not ours, is moved
-//! aside and another begun.
+//! aside and another begun. While the clock has not been set (it says 1970) nothing is written, since
+//! that would make all that is known old; what is seen meanwhile counts as of when it is written.
 //!
 //! Must not know how uses are collected, or the clock.
 

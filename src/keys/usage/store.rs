@@ -87,9 +87,12 @@ impl UsageStore {
     /// when uses are recorded.
     ///
     /// # Errors
-    /// When the directory cannot be written or another process holds the lock for long; then
-    /// nothing has changed.
+    /// When the directory cannot be written or another process holds the lock for long, or when `now`
+    /// cannot be true; then nothing has changed.
     pub fn add(&self, new: &[(Mark, Use)], now: Timestamp) -> io::Result<Added> {
+        if entry::second(now) < entry::EARLIEST {
+            return Err(io::Error::other(format!("the clock is not set: it says {now}")));
+        }
         self.make()?;
         let _lock = self.lock()?;
         self.remove_left_over();

@@ -124,3 +124,26 @@ fn nobody_waits_for_a_lock_for_ever() {
     drop(held);
     assert_eq!(store.add(&[used(1, 1)], now()).unwrap().keys, 1);
 }
+
+#[test]
+fn a_clock_that_begins_in_1970_writes_nothing_and_spoils_nothing() {
+    let home = tempfile::tempdir().unwrap();
+    let store = UsageStore::new(home.path().to_owned());
+    let early = Timestamp::from_second(40).unwrap();
+    let client = IpAddr::from([203, 0, 113, 9]);
+    let seen_early = (Mark::of(&digest(2)), Use::new(early, client));
+    // On a new machine and on one that has been recording, nothing is written by such a clock.
+    let error = store.add(&[seen_early], early).unwrap_err();
+    assert!(error.to_string().contains("1970-01-01T00:00:40Z"), "{error}");
+    assert!(store.read().unwrap().is_none());
+    store.add(&[used(1, 9)], now()).unwrap();
+    assert!(store.add(&[seen_early], early).is_err());
+    let read = store.read().unwrap().unwrap();
+    assert_eq!((read.of(&digest(1)).unwrap().at(), read.since()), (now(), now()));
+    // What it saw then is written once the clock is right: it was by then.
+    let later = now() + jiff::SignedDuration::from_hours(1);
+    store.add(&[seen_early], later).unwrap();
+    let read = store.read().unwrap().unwrap();
+    let at = |number| read.of(&digest(number)).unwrap().at();
+    assert_eq!((at(1), at(2), read.since()), (now(), later, now()));
+}
