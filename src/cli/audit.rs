@@ -26,14 +26,16 @@ type Members = Map<String, Value>;
 
 /// How long somebody in a hurry waits for the audit log.
 const PATIENCE: Duration = Duration::from_secs(2);
-/// How long anybody waits for it to take a line: the key file is locked meanwhile, and somebody who
-/// wants to revoke a key may stand behind.
+/// How long anybody waits for it, however much there is to tell: the key file is locked meanwhile, and
+/// somebody who wants to revoke a key may stand behind.
 const LONGEST: Duration = Duration::from_secs(10);
 
 /// Writes what was edited, and before it, where there is an audit log, what that changes.
 pub(super) fn save(ring: &Ring, edit: Edit) -> Result<(), Problems> {
     let Some(log) = &ring.audit else { return Ok(edit.save()?) };
-    let failed = tell(ring, log, &edit, |log, event| log.append_within(event, LONGEST))?;
+    let (events, failed) = events(ring, &edit);
+    let lines = events.len();
+    log.append_within(events, LONGEST).map_err(|error| unwritten(log, lines, &error))?;
     write(log, edit, failed)
 }
 
@@ -41,8 +43,9 @@ pub(super) fn save(ring: &Ring, edit: Edit) -> Result<(), Problems> {
 /// in force that has leaked. What could not be told is a warning.
 pub(super) fn save_in_any_case(ring: &Ring, edit: Edit) -> Result<(), Problems> {
     let Some(log) = &ring.audit else { return Ok(edit.save()?) };
-    match tell(ring, log, &edit, |log, event| log.append_within(event, PATIENCE)) {
-        Ok(failed) => write(log, edit, failed),
+    let (events, failed) = events(ring, &edit);
+    match log.append_within(events, PATIENCE) {
+        Ok(()) => write(log, edit, failed),
         Err(_) => {
             edit.save()?;
             let file = log.path().display();
@@ -55,13 +58,8 @@ pub(super) fn save_in_any_case(ring: &Ring, edit: Edit) -> Result<(), Problems> 
     }
 }
 
-/// Writes what an edit changes; gives what tells that it came to nothing.
-fn tell(
-    ring: &Ring,
-    log: &AuditLog,
-    edit: &Edit,
-    append: impl Fn(&AuditLog, &Event) -> io::Result<()>,
-) -> Result<Event, Problems> {
+/// What tells of what an edit changes, and what tells that it came to nothing.
+fn events(ring: &Ring, edit: &Edit) -> (Vec<Event>, Event) {
     let edit_id = new_key_id(clock::now()).map(|id| id.to_string()).unwrap_or_default();
     let common = |name: &str| {
         let mut event = audit_event(name);
@@ -69,30 +67,34 @@ fn tell(
         event.insert("file".into(), edit.source().name.as_ref().into());
         event
     };
-    for (name, members) in changes(ring, edit) {
+    let told = changes(ring, edit).into_iter().map(|(name, members)| {
         let mut event = common(name);
         event.extend(members);
-        append(log, &event).map_err(|error| unwritten(log, &error))?;
-    }
-    Ok(common("edit.failed"))
+        event
+    });
+    (told.collect(), common("edit.failed"))
 }
 
 fn write(log: &AuditLog, edit: Edit, mut failed: Event) -> Result<(), Problems> {
     edit.save().map_err(|problem| {
         failed.insert("error".into(), problem.message.clone().into());
         // The key file says how it is; this says only why the lines above it came to nothing.
-        let _ = log.append_within(&failed, PATIENCE);
+        let _ = log.append_within(vec![failed], PATIENCE);
         Problems::from(problem)
     })
 }
 
-fn unwritten(log: &AuditLog, error: &io::Error) -> Problem {
+fn unwritten(log: &AuditLog, lines: usize, error: &io::Error) -> Problem {
     let (file, seconds) = (log.path().display(), LONGEST.as_secs());
     let nothing = "nothing was changed: what cannot be told is not done";
     if error.kind() == io::ErrorKind::TimedOut {
+        let (lines, or) = match lines {
+            1 => ("a line".to_owned(), ""),
+            _ => (format!("{lines} lines"), ", or do it in parts"),
+        };
         let message =
-            format!("the audit log `{file}` did not take a line within {seconds} seconds");
-        let help = format!("{nothing}. See that its disk answers, or that its pipe is read");
+            format!("the audit log `{file}` did not take {lines} within {seconds} seconds");
+        let help = format!("{nothing}. See that its disk answers, or that its pipe is read{or}");
         return Problem::new(message).help(help);
     }
     let message = format!("the audit log `{file}` cannot be written: {error}");

@@ -29,6 +29,9 @@ use std::env;
 use std::fs;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::slice;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::mpsc::sync_channel;
 use std::thread;
 use std::time::Duration;
@@ -64,31 +67,46 @@ impl AuditLog {
     /// # Errors
     /// When not all of it was written.
     pub fn append(&self, event: &Event) -> io::Result<()> {
-        // Opened for each line: whoever has renamed the file meant that.
+        self.write(slice::from_ref(event), &AtomicBool::new(false))
+    }
+
+    /// Writes events at its end, each in one piece, and waits until the disk has them, but for a time at
+    /// most: a line that has begun may come to be written all the same, by a disk that answers again.
+    ///
+    /// # Errors
+    /// When not all of them were written by then.
+    pub fn append_within(&self, events: Vec<Event>, time: Duration) -> io::Result<()> {
+        let (log, over) = (self.clone(), Arc::new(AtomicBool::new(false)));
+        let (told, written) = sync_channel(1);
+        let thread = thread::Builder::new().name("audit-log".to_owned());
+        let also_over = Arc::clone(&over);
+        thread.spawn(move || told.send(log.write(&events, &also_over)))?;
+        written.recv_timeout(time).unwrap_or_else(|_| {
+            over.store(true, Relaxed);
+            Err(io::ErrorKind::TimedOut.into())
+        })
+    }
+
+    /// Writes events, as long as it is not over.
+    fn write(&self, events: &[Event], over: &AtomicBool) -> io::Result<()> {
+        // Opened for each command: whoever has renamed the file meant that.
         let (mut file, torn) = scribe::open(&self.0)?;
         let mut line = Vec::new();
         if torn {
             line.push(b'\n');
         }
-        serde_json::to_writer(&mut line, event)?;
-        line.push(b'\n');
-        if file.write(&line)? < line.len() {
-            return Err(io::ErrorKind::WriteZero.into());
+        for event in events {
+            serde_json::to_writer(&mut line, event)?;
+            line.push(b'\n');
+            if over.load(Relaxed) {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            if file.write(&line)? < line.len() {
+                return Err(io::ErrorKind::WriteZero.into());
+            }
+            line.clear();
         }
         if file.metadata()?.is_file() { file.sync_data() } else { Ok(()) }
-    }
-
-    /// As [`AuditLog::append`], but waits for a time at most: the line may come to be written all the
-    /// same, by a disk that answers again.
-    ///
-    /// # Errors
-    /// When not all of it was written by then.
-    pub fn append_within(&self, event: &Event, time: Duration) -> io::Result<()> {
-        let (log, event) = (self.clone(), event.clone());
-        let (told, written) = sync_channel(1);
-        let thread = thread::Builder::new().name("audit-log".to_owned());
-        thread.spawn(move || told.send(log.append(&event)))?;
-        written.recv_timeout(time).unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 }
 

@@ -6,6 +6,7 @@ use std::io::{Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
@@ -267,6 +268,44 @@ fn whoever_waits_for_the_log_to_add_a_key_gives_up_in_time_for_a_revocation() {
     assert!(code == Some(1) && said.contains("nothing was changed"), "{said}");
     assert!(said.contains("help: ") && said.contains("10 seconds"), "{said}");
     assert_eq!(count(), before);
+}
+
+#[test]
+fn many_lines_for_a_log_that_takes_them_slowly_hold_a_revocation_up_no_longer_than_one() {
+    let home = home();
+    let keys = || fs::read_to_string(home.path().join("keys.toml")).unwrap();
+    let before = keys();
+    let lines: String = (0..3000).map(|number| format!("acme,an-old-key-{number:020}\n")).collect();
+    fs::write(home.path().join("old.csv"), format!("account,key\n{lines}")).unwrap();
+    let [mut reader, writer] = full_pipe(&home.path().join("audit.log"));
+    drop(writer);
+    let (over, ended) = channel::<()>();
+    let slow = std::thread::spawn(move || {
+        // Every line is taken within a few seconds.
+        while ended.recv_timeout(Duration::from_secs(3)) == Err(RecvTimeoutError::Timeout) {
+            let mut taken = [0; 1 << 16];
+            let _ = reader.read(&mut taken);
+        }
+    });
+    let import = start(&home, &["keys", "import", "old.csv"]);
+    let lock = home.path().join(".keys.toml.lock");
+    eventually("the lock to be held", || {
+        File::open(&lock).is_ok_and(|lock| lock.try_lock().is_err()).then_some(())
+    });
+    let began = Instant::now();
+    let mut revoke = start(&home, &["keys", "revoke", "acme-read"]);
+    while revoke.0.try_wait().unwrap().is_none() {
+        assert!(began.elapsed() < Duration::from_secs(20), "the key is still in force");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let (code, said) = revoke.ended();
+    assert_eq!(code, Some(0), "{said}");
+    let (code, said) = import.ended();
+    assert!(code == Some(1) && said.contains("nothing was changed"), "{said}");
+    assert!(said.contains("did not take 3000 lines within 10 seconds"), "{said}");
+    assert_eq!(keys().matches("[[key]]").count(), before.matches("[[key]]").count());
+    drop(over);
+    slow.join().unwrap();
 }
 
 #[test]
