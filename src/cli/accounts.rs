@@ -129,6 +129,11 @@ fn switch(args: &OneArgs, disabled: bool) -> Result<ExitCode, Problems> {
     let Some(file) = file else { return Err(not_found(&ring, &args.id, disabled)) };
     let word = if disabled { "disabled" } else { "enabled" };
     if ring.account(&args.id).is_some_and(|account| account.disabled == disabled) {
+        if ring.problems.fatal() {
+            let file = file.path.display();
+            let why = format!("it is in `{file}`, but what does not load is not in force");
+            return Err(stuck(&ring, &args.id, disabled, &why, ring.problems.clone()));
+        }
         return Ok(print::answer(&format!("account {} is {word} already\n", args.id)));
     }
     let edit = Edit::open(&file.path).and_then(|mut edit| {

@@ -206,8 +206,27 @@ fn an_account_in_a_file_that_is_no_toml_is_shown_the_way_by_the_revocations() {
     let error = home.run(&["accounts", "enable", "acme"]).refused();
     assert!(error.contains("cannot be enabled") && !error.contains("ids of its keys"), "{error}");
     home.write("keys.toml", "[[account]]\nid = \"acme\"\n");
+    assert!(home.run(&["accounts", "enable", "acme"]).done().contains("enabled already"));
     let error = home.run(&["accounts", "disable", "acne"]).refused();
     assert!(error.contains("did you mean `acme`?"), "{error}");
+}
+
+/// What stands in a file that does not load is not in force.
+#[test]
+fn an_account_is_not_called_switched_already_by_a_file_that_does_not_load() {
+    let home = Home::empty();
+    home.write("keygate.toml", "[keys]\nrevocations = \"over.txt\"\n");
+    home.write("over.txt", "");
+    for (word, done, line, told) in [
+        ("disable", "disabled", "disabled = true\n", "write the ids of its keys into `over.txt`"),
+        ("enable", "enabled", "", "correct what is told below, and try again"),
+    ] {
+        home.write("keys.toml", format!("[[account]]\nid = \"acme\"\n{line}[[key]\n"));
+        let error = home.run(&["accounts", word, "acme"]).refused();
+        for told in [&format!("cannot be {done}: "), "is not in force", "[[key]", "help: ", told] {
+            assert!(error.contains(told), "{word}: `{told}` is not in\n{error}");
+        }
+    }
 }
 
 #[test]
@@ -236,6 +255,7 @@ fn what_was_put_into_a_key_file_by_mistake_is_repeated_by_no_command() {
         &["accounts", "list"],
         &["accounts", "create", "other"],
         &["accounts", "disable", "acme"],
+        &["accounts", "enable", "acme"],
     ] {
         let said = home.run(&[command, &["--keys", "keys.toml"]].concat());
         assert_eq!(said.code, 1, "{command:?}");
