@@ -38,6 +38,7 @@ pub use self::reload::Files;
 pub use self::reload::Reloader;
 pub use self::usage::Sightings;
 pub use self::usage::Usage;
+pub use self::watch::Caught;
 pub use self::watch::Hints;
 pub use self::watch::Trigger;
 pub use self::watch::Watching;

@@ -7,7 +7,7 @@
 use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -56,6 +56,18 @@ impl Hints {
     }
 }
 
+/// Tells that what changed since the first load is in force.
+#[derive(Debug)]
+pub struct Caught(Receiver<()>);
+
+impl Caught {
+    /// Waits for that after [`Trigger::Begin`], for a time at most. Says whether it came.
+    #[must_use]
+    pub fn up(&self, at_most: Duration) -> bool {
+        self.0.recv_timeout(at_most).is_ok()
+    }
+}
+
 /// What watches and reloads, before it does.
 #[derive(Debug)]
 pub struct Watching {
@@ -63,27 +75,29 @@ pub struct Watching {
     reloader: Reloader,
     hints: Hints,
     given: Receiver<Trigger>,
+    caught_up: SyncSender<()>,
 }
 
 impl Watching {
     /// Nothing is looked at yet.
     #[must_use]
-    pub fn new(live: Arc<Live>, reloader: Reloader) -> (Hints, Self) {
+    pub fn new(live: Arc<Live>, reloader: Reloader) -> (Hints, Caught, Self) {
         let (sender, given) = channel();
+        let (caught_up, caught) = sync_channel(1);
         let hints = Hints(sender);
-        (hints.clone(), Self { live, reloader, hints, given })
+        (hints.clone(), Caught(caught), Self { live, reloader, hints, given, caught_up })
     }
 
     /// Watches and reloads, from [`Trigger::Begin`] to [`Trigger::Stop`]. To be called on the thread
     /// that loaded first: an allocator that keeps an arena for each thread, as glibc's does, gives
     /// what the first load took and freed to the later ones of the same thread only.
     pub fn run(self) {
-        let Self { live, reloader, hints, given } = self;
+        let Self { live, reloader, hints, given, caught_up } = self;
         // Requests go first. Not the very last: where they take all there is, one tenth of a
         // core still sees to it that a key that was revoked is refused in time.
         let _ = rustix::process::nice(NICENESS);
         if let Ok(Trigger::Begin | Trigger::Event | Trigger::Request) = given.recv() {
-            Watch::new(live, reloader, hints).run(&given);
+            Watch::new(live, reloader, hints).run(&given, &caught_up);
         }
     }
 }
@@ -117,7 +131,12 @@ impl Watch {
         Self { live, reloader, watcher: watcher.ok(), directories: HashSet::new(), concern }
     }
 
-    fn run(mut self, hints: &Receiver<Trigger>) {
+    fn run(mut self, hints: &Receiver<Trigger>, caught_up: &SyncSender<()>) {
+        // Not everything is awaited that may still come: who waits here does not serve yet.
+        self.follow();
+        self.look(0);
+        // Not everybody waits.
+        let _ = caught_up.try_send(());
         let mut polls = 0u32;
         loop {
             // What changed before a directory was watched was not reported.
@@ -144,14 +163,19 @@ impl Watch {
                 }
                 Err(RecvTimeoutError::Disconnected) => return,
             };
-            let stale = self.reloader.is_stale();
-            if stale || requested > 0 {
-                self.reloader.reload(&self.live, requested > 0);
-            }
-            self.reloader.look_at_audit_log();
-            self.live.metrics().files_checked(clock::now());
-            self.live.answer(requested);
+            self.look(requested);
         }
+    }
+
+    /// Looks at the files, and reloads if any has changed, or so many have asked for it.
+    fn look(&mut self, requested: u64) {
+        let stale = self.reloader.is_stale();
+        if stale || requested > 0 {
+            self.reloader.reload(&self.live, requested > 0);
+        }
+        self.reloader.look_at_audit_log();
+        self.live.metrics().files_checked(clock::now());
+        self.live.answer(requested);
     }
 
     /// Waits for a hint, or for the next poll.

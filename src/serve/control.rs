@@ -19,6 +19,7 @@ use super::door;
 use super::door::Door;
 use super::echo;
 use super::ending;
+use super::handover;
 use super::handover::Predecessor;
 use super::handover::Successor;
 use super::manager::Manager;
@@ -33,6 +34,7 @@ use crate::admin;
 use crate::config::Config;
 #[cfg(feature = "otlp")]
 use crate::export::Exporter;
+use crate::live::Caught;
 use crate::live::Chronicle;
 use crate::live::Hints;
 use crate::live::Live;
@@ -68,6 +70,7 @@ pub(super) struct Control {
     pub(super) manager: Manager,
     pub(super) chronicle: Chronicle,
     pub(super) hints: Hints,
+    pub(super) caught: Caught,
 }
 
 impl Control {
@@ -88,7 +91,7 @@ impl Control {
 
     async fn serve(self, listening: impl FnOnce(&Addresses)) -> Result<(), ServeError> {
         let Self { live, config, spots, bound, admin, echo, predecessor, chronicle, .. } = self;
-        let (manager, hints) = (self.manager, self.hints);
+        let (manager, hints, caught) = (self.manager, self.hints, self.caught);
         let door = door::open(config.listen.admin.as_ref(), admin).await?;
         let mut signals = Signals::new()?;
         record_usage(&live, config.state.as_ref())?;
@@ -102,9 +105,13 @@ impl Control {
         if let Some(predecessor) = &predecessor {
             predecessor.prepared()?;
         }
-        phase.send_replace(Phase::Serving);
         let farewell = chronicle.begins();
         hints.send(Trigger::Begin);
+        // A key that was revoked since we loaded is refused already, by the other process.
+        if predecessor.is_some() && !caught.up(handover::CATCHING_UP) {
+            return Err(ServeError::NotCaughtUp);
+        }
+        phase.send_replace(Phase::Serving);
         let (end, ended) = oneshot::channel::<()>();
         let addresses = Addresses::of(&spots, door.as_ref());
         let door = door.map(|Door { listener, passed }| {

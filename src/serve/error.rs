@@ -4,6 +4,7 @@ use std::io;
 
 use thiserror::Error;
 
+use super::handover::CATCHING_UP;
 use crate::proxy::ListenError;
 use crate::source::Problem;
 
@@ -58,6 +59,12 @@ pub enum ServeError {
         "nothing was handed over: the process that was to hand over its sockets went on by itself, or ended"
     )]
     NotHandedOver,
+    /// What changed while we loaded is in force only in the process whose place was to be taken.
+    #[error(
+        "nothing was taken over: what changed in the files meanwhile was not read within {} s",
+        CATCHING_UP.as_secs()
+    )]
+    NotCaughtUp,
     /// The system gives no thread, no signal, no runtime.
     #[error("the system does not give what serving needs: {0}")]
     System(#[from] io::Error),
@@ -83,6 +90,7 @@ impl ServeError {
             Self::Listen(_)
             | Self::Admin { .. }
             | Self::NotHandedOver
+            | Self::NotCaughtUp
             | Self::System(_)
             | Self::Worker => return Problem::new(self.to_string()),
         };

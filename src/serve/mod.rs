@@ -118,10 +118,21 @@ pub fn serve(
     let bound = Bound::bind(&mut spots, config.workers)?;
     let manager = Manager::open()?;
     let chronicle = reloader.chronicle(&live)?;
-    let (hints, watching) = Watching::new(Arc::clone(&live), reloader);
+    let (hints, caught, watching) = Watching::new(Arc::clone(&live), reloader);
     let stop = hints.clone();
-    let control =
-        Control { live, config, spots, bound, admin, echo, predecessor, manager, chronicle, hints };
+    let control = Control {
+        live,
+        config,
+        spots,
+        bound,
+        admin,
+        echo,
+        predecessor,
+        manager,
+        chronicle,
+        hints,
+        caught,
+    };
     beside(watching, stop, move || control.run(listening))
 }
 

@@ -90,7 +90,8 @@ class Written(unittest.TestCase):
 
         # As text: `0x25` is a series.
         written = yaml.load(TESTS.read_text(), Loader=yaml.BaseLoader)
-        for sample in (it for test in written["tests"] for look in test["promql_expr_test"] for it in look["exp_samples"]):
+        looks = [look for test in written["tests"] for look in test["promql_expr_test"]]
+        for sample in (sample for look in looks for sample in look["exp_samples"]):
             sample["value"] = float(sample["value"])
         with tempfile.TemporaryDirectory() as directory:
             directory = Path(directory)

@@ -352,6 +352,62 @@ fn log_after(line: &Line, position: usize) -> String {
     line.first.log.text().get(position..).unwrap_or_default().to_owned()
 }
 
+/// Whether a process has begun to hand over, and waits for the new one.
+fn waits_for_the_new_one(process: Pid) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{}/task", process.as_raw_nonzero())).unwrap();
+    threads.flatten().any(|thread| {
+        let read = |name| std::fs::read_to_string(thread.path().join(name)).unwrap_or_default();
+        read("comm") == "handover\n" && read("stat").contains("(handover) S")
+    })
+}
+
+/// The new process loads, and then a key is revoked, which the old one refuses at once.
+#[test]
+fn a_key_that_is_revoked_while_the_new_process_begins_is_not_let_in_again() {
+    let origin = Origin::echo();
+    let directory = tempfile::TempDir::new().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::copy(PROGRAM, path("keygate")).unwrap();
+    let mut setup = Setup::before(&origin);
+    setup.program = Some(path("keygate"));
+    let mut line = Line::start(&setup);
+    let begin = format!(
+        "#!/bin/sh\necho $$ > {0}/told\nwhile [ ! -e {0}/go ]; do sleep 0.01; done\nexec {PROGRAM} \"$@\"\n",
+        directory.path().display()
+    );
+    std::fs::write(path("new"), begin).unwrap();
+    std::fs::set_permissions(path("new"), std::fs::Permissions::from_mode(0o755)).unwrap();
+    std::fs::rename(path("new"), path("keygate")).unwrap();
+    let (old, mark) = (line.serving(), line.first.log.mark());
+    kill_process(old, Signal::USR2).unwrap();
+    let new = eventually("the new process", || {
+        Pid::from_raw(std::fs::read_to_string(path("told")).ok()?.trim().parse().ok()?)
+    });
+    line.processes.push(new);
+    eventually("the sockets to be sent", || waits_for_the_new_one(old).then_some(()));
+    // It cannot be told to go until it has loaded, nor go until the key is refused.
+    kill_process(old, Signal::STOP).unwrap();
+    std::fs::write(path("go"), "").unwrap();
+    let loaded = |line: &crate::actors::log::Line| line.message() == "connections are limited";
+    line.first.logged(mark, "the new process to have loaded", loaded);
+    kill_process(new, Signal::STOP).unwrap();
+    let keys = usual_keys().replace("id = \"acme-read\"", "id = \"acme-read\"\nrevoked = true");
+    assert_ne!(keys, usual_keys());
+    line.first.replace("keys.toml", keys);
+    kill_process(old, Signal::CONT).unwrap();
+    let address = line.first.https;
+    let status = move || Client::tls(address).get("/", &[&bearer(READ)]).status;
+    eventually("the key to be refused", || (status() == 401).then_some(()));
+    kill_process(new, Signal::CONT).unwrap();
+    while !line.first.log.text().contains("handed over: draining") {
+        assert_eq!(status(), 401, "it is let in again");
+    }
+    for _ in 0..20 {
+        assert_eq!(status(), 401, "it is let in again");
+    }
+    line.ends_well(0);
+}
+
 /// Otherwise it would hold the sockets for as long as it hangs, and nobody would accept.
 #[test]
 fn a_program_that_hangs_ends_with_the_process_that_started_it() {

@@ -10,15 +10,17 @@
 //!  │ start, sockets, "end" ─────────────▶ │ loads all files, takes the sockets, opens the rest,
 //!  │                                       │ starts every thread
 //!  │ ◀───────────────────────── "prepared" │
-//!  │ "go" ──────────────────────────────▶ │ accepts
+//!  │ "go" ──────────────────────────────▶ │ looks at the files once more, and accepts
 //!  │ ◀────────────────────────── "serving" │
 //!  │ tells the service manager             │
 //!  │ "main" ────────────────────────────▶ │ tells the service manager that it is ready
 //!  │ accepts no more, and drains           │
 //! ```
 //!
-//! All that can fail is done before "prepared". And the service manager is told of the new process
-//! only when that serves: one whose main process ends takes the others along.
+//! All that can fail is done before "prepared", but for one thing: what changed while the new process
+//! loaded, a key that was revoked, is in force in the old one, so the new one brings it into force before
+//! it accepts anything, and ends where the disk hangs meanwhile. And the service manager is told of the
+//! new process only when that serves: one whose main process ends takes the others along.
 //!
 //! A new process that ends, or takes too long, before it serves has changed nothing: the old one goes
 //! on as if it had not been asked. There is no moment at which nobody listens, and while neither has
@@ -49,6 +51,9 @@ const VARIABLE: &str = "KEYGATE_PREDECESSOR";
 const PREPARATION: Duration = Duration::from_secs(60);
 /// How long the rest may take, which takes no time at all.
 const ANSWER: Duration = Duration::from_secs(10);
+/// How long the new process may take to bring into force what changed while it loaded. The old one
+/// waits a little longer.
+pub(super) const CATCHING_UP: Duration = Duration::from_secs(8);
 
 const END: &str = "end";
 const PREPARED: &str = "prepared";
