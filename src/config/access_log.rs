@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use super::Keys;
 use super::files::Files;
 use super::logs;
+use super::logs::Written;
 use super::reading::as_path;
 use super::reading::share;
 use super::reading::size;
 use crate::source::At;
-use crate::source::Problem;
 use crate::source::Section;
 use crate::source::Value;
 
@@ -25,8 +25,8 @@ pub struct AccessLog {
     pub user_agent: bool,
     /// How many bytes of lines of one worker may wait to be written.
     pub queue: usize,
-    /// Why the file cannot be written, if it cannot.
-    pub(crate) trouble: Option<Box<Problem>>,
+    /// The file, as it is named.
+    pub(crate) written: Option<Written>,
 }
 
 /// Where the line of a request goes.
@@ -42,7 +42,7 @@ pub enum LogTo {
 
 impl Default for AccessLog {
     fn default() -> Self {
-        Self { to: LogTo::Log, permits: 1.0, user_agent: false, queue: 1 << 20, trouble: None }
+        Self { to: LogTo::Log, permits: 1.0, user_agent: false, queue: 1 << 20, written: None }
     }
 }
 
@@ -54,7 +54,7 @@ pub(super) fn read(root: &mut Section<'_, '_>, files: &Files, keys: Option<&Keys
     let mut log = AccessLog::default();
     let Some(table) = root.table("access_log") else { return log };
     let mut section = root.enter("[access_log]", table);
-    if let Some(to) = to(&mut section, &mut log.trouble, (files, keys)) {
+    if let Some(to) = to(&mut section, &mut log.written, (files, keys)) {
         log.to = to;
     }
     log.permits = share(&mut section, "permits").unwrap_or(log.permits);
@@ -72,7 +72,7 @@ pub(super) fn read(root: &mut Section<'_, '_>, files: &Files, keys: Option<&Keys
 
 fn to(
     section: &mut Section<'_, '_>,
-    trouble: &mut Option<Box<Problem>>,
+    written: &mut Option<Written>,
     (files, keys): (&Files, Option<&Keys>),
 ) -> Option<LogTo> {
     let at = section.take("file")?;
@@ -87,6 +87,7 @@ fn to(
     if !logs::is_free(section, &path, (files, keys)) {
         return None;
     }
-    *trouble = logs::trouble(section.source(), &path);
-    Some(LogTo::File(path.value))
+    let to = path.value.clone();
+    *written = Some(Written::new(section.source().clone(), path));
+    Some(LogTo::File(to))
 }

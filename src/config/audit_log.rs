@@ -7,8 +7,8 @@ use super::LogTo;
 use super::files::Files;
 use super::files::is_same;
 use super::logs;
+use super::logs::Written;
 use super::reading::path;
-use crate::source::Problem;
 use crate::source::Section;
 
 /// Where changes are told of.
@@ -16,8 +16,8 @@ use crate::source::Section;
 pub struct AuditConfig {
     /// The file at whose end each event is written.
     pub file: Option<PathBuf>,
-    /// Why it cannot be written, if it cannot.
-    pub(super) trouble: Option<Box<Problem>>,
+    /// The same, as it is named.
+    pub(super) written: Option<Written>,
 }
 
 pub(super) fn read(
@@ -34,8 +34,8 @@ pub(super) fn read(
             let message = format!("`{}` is the access log", path.value.display());
             section.wrong(&path.span, message, "name another file for one of them");
         }
-        audit.trouble = logs::trouble(section.source(), &path);
-        audit.file = Some(path.value);
+        audit.file = Some(path.value.clone());
+        audit.written = Some(Written::new(section.source().clone(), path));
     }
     audit
 }

@@ -33,10 +33,24 @@ pub(super) fn is_free(
     !is_read
 }
 
-/// Why a file cannot be appended to, if it cannot: neither it nor its directory is changed.
-pub(super) fn trouble(source: &Source, file: &At<PathBuf>) -> Option<Box<Problem>> {
-    let (message, help) = obstacle(&file.value)?;
-    Some(Box::new(Problem::at(source, file.span.clone(), message).help(help)))
+/// A file that is named, and where. Nothing is looked at before somebody asks: whoever only wants to
+/// know which keys were revoked does not wait for the disk of a log.
+#[derive(Clone, Debug)]
+pub(crate) struct Written {
+    source: Source,
+    file: At<PathBuf>,
+}
+
+impl Written {
+    pub(super) const fn new(source: Source, file: At<PathBuf>) -> Self {
+        Self { source, file }
+    }
+
+    /// Why it cannot be appended to, if it cannot: neither it nor its directory is changed.
+    pub(super) fn trouble(&self) -> Option<Problem> {
+        let (message, help) = obstacle(&self.file.value)?;
+        Some(Problem::at(&self.source, self.file.span.clone(), message).help(help))
+    }
 }
 
 fn obstacle(path: &Path) -> Option<(String, String)> {

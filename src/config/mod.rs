@@ -157,9 +157,9 @@ impl Config {
     #[must_use]
     pub fn troubles(&self) -> Problems {
         let mut problems = Problems::default();
-        for trouble in [&self.access_log.trouble, &self.audit_log.trouble].into_iter().flatten() {
-            problems.push((**trouble).clone());
-        }
+        let written = [&self.access_log.written, &self.audit_log.written];
+        let troubles = written.into_iter().flatten().filter_map(logs::Written::trouble);
+        troubles.for_each(|trouble| problems.push(trouble));
         problems
     }
 }

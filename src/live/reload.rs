@@ -18,6 +18,7 @@ use super::mounts;
 use super::world::World;
 use crate::clock;
 use crate::config;
+use crate::config::AccessLog;
 use crate::config::Config;
 use crate::config::Keyring;
 use crate::config::Revoked;
@@ -211,8 +212,17 @@ impl Reloader {
             tracing::warn!(settings, "changed, but in force only after a restart");
         }
         tell_of_signing_keys(&self.config, &config);
-        if let Err(error) = live.metrics().set_access_log(&config.access_log) {
-            tracing::error!(%error, "the access log cannot be opened; what was open goes on");
+        let tell = |log: &AccessLog| {
+            if let Err(error) = live.metrics().set_access_log(log) {
+                tracing::error!(%error, "the access log cannot be opened; what was open goes on");
+            }
+        };
+        // A file that has to be opened may lie on a disk that hangs, and a key that was revoked waits
+        // for no disk.
+        let log = config.access_log.clone();
+        let moves = log.to != self.config.access_log.to;
+        if !moves {
+            tell(&log);
         }
         let old = live.world();
         let changes = Changes::between(old.snapshot(), next.snapshot());
@@ -221,6 +231,9 @@ impl Reloader {
         drop(old);
         self.config = config;
         self.retired.push(live.swap(next, None, clock::now()));
+        if moves {
+            tell(&log);
+        }
         self.told().done(&before, &after, &changes);
         changes.log(generation, "reloaded");
     }

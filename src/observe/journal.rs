@@ -59,8 +59,18 @@ pub(super) struct Journal {
 struct Orders {
     lanes: Vec<Outlet>,
     target: Option<Target>,
+    /// Where lines go, once the target has been turned to.
+    to: Option<LogTo>,
     reopen: bool,
     told: Vec<SyncSender<()>>,
+}
+
+impl Orders {
+    /// Takes what is to be done.
+    fn take(&mut self) -> Self {
+        let to = self.to.clone();
+        std::mem::replace(self, Self { to, ..Self::default() })
+    }
 }
 
 impl Default for Journal {
@@ -78,12 +88,17 @@ impl Default for Journal {
 }
 
 impl Journal {
-    /// Takes over what a configuration says: all of it or, where a file cannot be opened, nothing.
+    /// Takes over what a configuration says: all of it or, where a file cannot be opened, nothing. A
+    /// file to which lines go already is not opened again.
     ///
     /// # Errors
     /// When it cannot be opened, or there is no thread to write from.
     pub(super) fn set(self: &Arc<Self>, config: &AccessLog) -> io::Result<()> {
         let target = match &config.to {
+            to if self.orders().to.as_ref() == Some(to) => {
+                self.take_over(config);
+                return Ok(());
+            }
             LogTo::Log => None,
             LogTo::Stderr => Some(Target::Stderr),
             LogTo::File(path) => Some(Target::file(path)?),
@@ -95,15 +110,21 @@ impl Journal {
             let _ = self.writer.set(thread.thread().clone());
         }
         // Nothing from here on can fail.
-        self.permits.store(threshold(config.permits), Relaxed);
-        self.user_agent.store(config.user_agent, Relaxed);
-        self.queue.store(config.queue, Relaxed);
+        self.take_over(config);
         let on = target.is_some();
+        self.orders().to = Some(config.to.clone());
         if on {
             self.order(|orders| orders.target = target);
         }
         self.on.store(on, Relaxed);
         Ok(())
+    }
+
+    /// Takes over all but where lines go.
+    fn take_over(&self, config: &AccessLog) {
+        self.permits.store(threshold(config.permits), Relaxed);
+        self.user_agent.store(config.user_agent, Relaxed);
+        self.queue.store(config.queue, Relaxed);
     }
 
     /// Opens the file anew: the one that was open may have been renamed.
@@ -145,7 +166,7 @@ impl Journal {
         let (mut lanes, mut scribe) = (Vec::<Outlet>::new(), Scribe::new(&LOST));
         let mut lines = Vec::with_capacity(BATCH);
         loop {
-            let orders = std::mem::take(&mut *self.orders());
+            let orders = self.orders().take();
             lanes.extend(orders.lanes);
             if let Some(target) = orders.target {
                 scribe.turn_to(target);
@@ -324,6 +345,25 @@ mod tests {
         lane.take(b"c\n".to_vec());
         journal.flush();
         assert_eq!(read("b"), "b\nc\n");
+    }
+
+    #[test]
+    fn a_file_that_is_open_is_not_opened_again_for_other_settings() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let journal = Arc::new(Journal::default());
+        let lane = Lane::new(Arc::clone(&journal));
+        journal.set(&to(&path("a"), 1.0)).unwrap();
+        journal.flush();
+        fs::rename(path("a"), path("old")).unwrap();
+        journal.set(&to(&path("a"), 0.0)).unwrap();
+        journal.flush();
+        assert!(!path("a").exists() && !lane.chooses());
+        // What was opened in between is not what is open.
+        for name in ["b", "a"] {
+            journal.set(&to(&path(name), 1.0)).unwrap();
+            assert!(path(name).exists() && lane.chooses());
+        }
     }
 
     #[test]

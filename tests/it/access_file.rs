@@ -8,8 +8,10 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
+use notify::{EventKind, RecursiveMode, Watcher as _};
 use rustix::process::Signal;
 use serde_json::Value;
 
@@ -291,6 +293,35 @@ fn a_file_that_is_renamed_is_made_anew_without_a_word_and_at_once_with_a_signal(
         ask("three");
         fs::metadata(&path).ok().filter(|file| file.len() > 0)
     });
+}
+
+/// The disk of the log may hang, and a key that is revoked is revoked.
+#[test]
+fn a_reload_of_keys_does_not_open_the_log() {
+    let (_origin, sidecar) = start(FILE);
+    let (told, seen) = channel();
+    let mut watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+        let event = event.unwrap();
+        let is = |name: &str| event.paths.iter().any(|path| path.ends_with(name));
+        if is("mark") || (is("access.log") && matches!(event.kind, EventKind::Access(_))) {
+            // Whoever has seen enough hears no more.
+            let _ = told.send(is("mark"));
+        }
+    })
+    .unwrap();
+    watcher.watch(sidecar.directory.path(), RecursiveMode::NonRecursive).unwrap();
+    let keys = sidecar.read("keys.toml");
+    for comment in ["# one\n", "# two\n"] {
+        let before = sidecar.generation();
+        sidecar.replace("keys.toml", format!("{comment}{keys}"));
+        sidecar.reloaded(before);
+    }
+    fs::write(sidecar.path("mark"), "").unwrap();
+    let first = seen.recv_timeout(Duration::from_secs(20)).expect("events are seen");
+    assert!(first, "the log was opened");
+    sidecar.signal(Signal::HUP);
+    let mut more = std::iter::from_fn(|| seen.recv_timeout(Duration::from_secs(20)).ok());
+    assert!(more.any(|mark| !mark), "it is not opened when that is asked for");
 }
 
 #[test]
