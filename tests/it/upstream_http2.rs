@@ -82,3 +82,27 @@ fn a_connection_that_the_upstream_ends_is_replaced() {
     }
     assert_eq!(origin.seen.lock().unwrap().len(), 9);
 }
+
+/// An upgrade is asked for by HTTP/1.1, which such an upstream does not speak.
+#[test]
+fn a_websocket_is_refused_and_nothing_else() {
+    let certified = TRUSTED.issue();
+    for (origin, kind, more) in [
+        (Origin2::start(None), "reset", "protocol = \"http2\""),
+        (Origin2::start(Some(&certified)), "tls", "protocol = \"auto\"\nca = \"ca.pem\""),
+    ] {
+        let setup = Setup::before_url(&origin.url).upstream(more).file("ca.pem", TRUSTED.pem());
+        let sidecar = Sidecar::start(&setup);
+        let fields = [
+            "Connection: Upgrade",
+            "Upgrade: websocket",
+            "Sec-WebSocket-Version: 13",
+            "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+            &bearer(READ),
+        ];
+        sidecar.client().get("/ws", &fields).refused(502, "upstream_unreachable");
+        let kind = format!("kind=\"{kind}\"");
+        assert_eq!(sidecar.metric("keygate_upstream_errors_total", &[&kind]), 1.0, "{kind}");
+        sidecar.get("/", &[&bearer(READ)]).ok();
+    }
+}
