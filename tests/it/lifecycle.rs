@@ -217,12 +217,12 @@ fn a_key_lives_from_create_to_revoke_on_one_connection() {
     client.get("/", &[&bearer(READ)]).ok();
     let printed = keys(&sidecar, &["create", "--account", "acme", "--access", "write"]);
     let made = printed.trim();
-    crate::reload::soon(&mut client, made, 200);
+    crate::reload::soon(&sidecar, &mut client, made, 200);
     let id = origin.last().value("x-key-id").unwrap().to_owned();
     assert_eq!(origin.last().value("x-key-access"), Some("write"));
     assert!(!sidecar.read("keys.toml").contains(made));
     keys(&sidecar, &["revoke", &id]);
-    crate::reload::soon(&mut client, made, 401);
+    crate::reload::soon(&sidecar, &mut client, made, 401);
     client.get("/", &[&bearer(READ)]).ok();
     assert!(sidecar.refusals("revoked_key") >= 1);
 }

@@ -288,7 +288,7 @@ fn a_key_that_is_used_is_not_ended_by_mistake() {
     }
     let (code, _, err) = run(&["rotate", "--finish", "--force", "acme-write"]);
     assert_eq!(code, Some(0), "{err}");
-    crate::reload::soon(&mut sidecar.client(), WRITE, 401);
+    crate::reload::soon(&sidecar, &mut sidecar.client(), WRITE, 401);
     let (code, _, err) = run(&["delete", "--yes", "--force", "acme-write"]);
     assert_eq!(code, Some(0), "{err}");
     assert!(!sidecar.read("keys.toml").contains("id = \"acme-write\""));

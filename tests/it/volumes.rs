@@ -43,9 +43,9 @@ fn secret_volume(files: &str) {
     let mut client = sidecar.client();
     assert_eq!(client.get("/", &[&bearer(NEW)]).status, 401);
     publish(&volume, "two", &[("keys.toml", &with_a_new_key())]);
-    soon(&mut client, NEW, 200);
+    soon(&sidecar, &mut client, NEW, 200);
     publish(&volume, "three", &[("keys.toml", &usual_keys())]);
-    soon(&mut client, NEW, 401);
+    soon(&sidecar, &mut client, NEW, 401);
     client.get("/", &[&bearer(READ)]).ok();
 }
 
@@ -72,9 +72,9 @@ fn a_config_in_a_volume_is_seen() {
     client.get("/", &[&bearer(READ)]).ok();
     let closed = setup.text() + "[[route]]\npath = \"/only\"\n";
     publish(sidecar.directory.path(), "two", &[("keygate.toml", &closed)]);
-    soon(&mut client, READ, 403);
+    soon(&sidecar, &mut client, READ, 403);
     publish(sidecar.directory.path(), "three", &[("keygate.toml", &setup.text())]);
-    soon(&mut client, READ, 200);
+    soon(&sidecar, &mut client, READ, 200);
 }
 
 #[test]

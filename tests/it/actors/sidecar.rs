@@ -156,6 +156,13 @@ impl Sidecar {
         Pid::from_raw(self.child.id().cast_signed()).unwrap()
     }
 
+    /// How long its first thread, which reloads, was ready to run and had no processor.
+    pub(crate) fn kept_from_running(&self) -> Duration {
+        let counts = std::fs::read_to_string(format!("/proc/{}/schedstat", self.child.id()));
+        let counts = counts.unwrap_or_default();
+        Duration::from_nanos(counts.split(' ').nth(1).map_or(0, |delay| delay.parse().unwrap()))
+    }
+
     /// How much time of a processor it has taken.
     pub(crate) fn processor_time(&self) -> Duration {
         let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
