@@ -3,19 +3,34 @@
 //! A list and not a map: they are made once, in one pass, and written once. Names that stand more
 //! than once stay apart.
 
+use std::cell::RefCell;
+
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// How many fields we add to what a client sent.
 const ADDED: usize = 15;
 
+/// How many lists a thread keeps to be used again, and the longest of them: 150 KiB at most.
+const MOST_IDLE: usize = 32;
+const LONGEST_IDLE: usize = 64;
+
 /// Fields in order.
 #[derive(Clone, Debug)]
-pub(super) struct Fields(Vec<(HeaderName, HeaderValue)>);
+pub(super) struct Fields(List);
+
+type List = Vec<(HeaderName, HeaderValue)>;
+
+thread_local! {
+    /// Empty lists. They are too large for what the system's allocator has at hand.
+    static IDLE: RefCell<Vec<List>> = const { RefCell::new(Vec::new()) };
+}
 
 impl Fields {
     /// No fields, with room for so many of the client's and for ours.
     pub(super) fn with_room(clients: usize) -> Self {
-        Self(Vec::with_capacity(clients + ADDED))
+        let mut list = IDLE.with_borrow_mut(Vec::pop).unwrap_or_default();
+        list.reserve(clients + ADDED);
+        Self(list)
     }
 
     /// Takes over those fields of a message that shall stay.
@@ -63,11 +78,28 @@ impl Fields {
     }
 
     /// The same as a map.
-    pub(super) fn into_map(self) -> HeaderMap {
+    pub(super) fn into_map(mut self) -> HeaderMap {
         let mut map = HeaderMap::with_capacity(self.0.len());
-        for (name, value) in self.0 {
+        for (name, value) in self.0.drain(..) {
             map.append(name, value);
         }
         map
+    }
+}
+
+impl Drop for Fields {
+    fn drop(&mut self) {
+        let mut list = std::mem::take(&mut self.0);
+        if list.capacity() > LONGEST_IDLE {
+            return;
+        }
+        list.clear();
+        // What is dropped as the thread ends is kept by nobody.
+        let _ = IDLE.try_with(|idle| {
+            let mut idle = idle.borrow_mut();
+            if idle.len() < MOST_IDLE {
+                idle.push(list);
+            }
+        });
     }
 }
