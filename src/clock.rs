@@ -17,6 +17,8 @@ const RESPITE: u32 = 4;
 thread_local! {
     /// When this thread offers its core next.
     static DUE: Cell<Option<Instant>> = const { Cell::new(None) };
+    /// What this thread was told last.
+    static LATEST: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
 /// The wall clock: what expiry dates are compared with.
@@ -29,7 +31,17 @@ pub fn now() -> Timestamp {
 /// A clock that only goes forward, for durations; unaffected by steps of the wall clock.
 #[must_use]
 pub fn mono() -> Instant {
-    Instant::now()
+    let now = Instant::now();
+    LATEST.set(Some(now));
+    now
+}
+
+/// What [`mono`] told this thread last, for who asks often and thinks in seconds: to ask the system
+/// costs more than most of what is done meanwhile. A worker's is a quarter of a second old at most,
+/// and that of one who does something was told for what it does.
+#[must_use]
+pub fn latest() -> Instant {
+    LATEST.get().unwrap_or_else(mono)
 }
 
 /// Lets whoever serves requests on this core go first. To be called again and again by what takes

@@ -32,6 +32,11 @@ impl Alarms {
 }
 
 impl Alarm<'_> {
+    /// Whether it was polled.
+    pub(super) const fn is_armed(&self) -> bool {
+        self.sleep.is_some()
+    }
+
     /// Ready when an instant has passed. The next time it may be another one.
     pub(super) fn poll(&mut self, due: Instant, context: &mut Context<'_>) -> Poll<()> {
         let idle = || self.alarms.0.borrow_mut().pop();

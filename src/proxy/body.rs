@@ -61,11 +61,11 @@ pub(super) struct Upload {
 const READ_AWAY: u64 = 4 * 1024;
 
 impl Upload {
-    pub(super) fn new(complete: bool) -> Rc<Self> {
+    pub(super) fn new(complete: bool, now: Instant) -> Rc<Self> {
         Rc::new(Self {
             complete: Cell::new(complete),
             broken: Cell::new(false),
-            progress: Cell::new(clock::mono()),
+            progress: Cell::new(now),
             pausing: Cell::new(None),
             bytes: Cell::new(0),
             coming: Cell::new(0),

@@ -18,9 +18,9 @@ use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
+use super::desk;
 use super::exec::Streams;
 use super::guard::{Guarded, Input};
-use super::handle;
 use super::http2::{self, Framed, Resets};
 use super::idle::IdleTimer;
 use super::intake::Intake;
@@ -131,10 +131,10 @@ impl Client {
             let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
             service_fn(move |request| {
                 origin.begin();
-                let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
-                // Called within, or its future would have to be moved.
+                let (worker, answer) =
+                    (Rc::clone(&worker), desk::answer(&worker, &origin, request));
                 async move {
-                    let mut answer = handle(Rc::clone(&worker), origin, request).await;
+                    let mut answer = answer.await;
                     if worker.leaves() {
                         last(&mut answer);
                     }
@@ -180,9 +180,9 @@ impl Client {
             service_fn(move |request| {
                 origin.begin();
                 let answering = resets.begin();
-                let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
+                let answer = desk::answer(&worker, &origin, request);
                 async move {
-                    let answer = handle(worker, origin, request).await;
+                    let answer = answer.await;
                     answering.done();
                     Ok::<_, Infallible>(answer)
                 }
@@ -242,7 +242,11 @@ impl Origin {
 
     fn begin(&self) {
         self.requests.set(self.requests.get().wrapping_add(1));
-        self.last.set(clock::mono());
+    }
+
+    /// Notes when a request began.
+    pub(super) fn heard(&self, now: Instant) {
+        self.last.set(now);
     }
 
     /// Until a first request has come, or it is too late for one.

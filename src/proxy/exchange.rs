@@ -61,8 +61,10 @@ pub(super) struct Exchange {
 impl Exchange {
     /// Begins the account of a request whose head has been read.
     pub(super) fn begin(worker: Rc<Worker>, origin: &Rc<Origin>, parts: &Parts) -> Self {
+        let now = clock::mono();
+        origin.heard(now);
         Self {
-            record: RecordGuard::new(worker.metrics(), clock::mono()),
+            record: RecordGuard::new(worker.metrics(), now),
             request_id: worker.request_id(&parts.headers),
             transport: origin.transport,
             client: origin.peer.address,

@@ -41,6 +41,8 @@ pub(super) struct Answer {
 
 /// What bounds the wait for an answer.
 pub(super) struct Limits<'w> {
+    /// When asking began.
+    pub(super) began: Instant,
     /// When the route's time is over.
     pub(super) until: Option<Instant>,
     /// The tie to the key.
@@ -97,10 +99,14 @@ pub(super) async fn exchange(
     limits: &Limits<'_>,
 ) -> Result<Answer, Failure> {
     let upload = Rc::clone(&out.upload);
-    let taken = bounded(upstream, &upload, limits, pin!(pool.take(upstream))).await??;
+    let began = limits.began;
+    let taken = bounded(upstream, &upload, limits, began, pin!(pool.take(upstream))).await??;
     let reused = taken.reused();
+    // Only an idle connection is there at once.
+    let began = if taken.idle() { began } else { clock::mono() };
     let repeatable = out.is_repeatable();
-    let failed = match bounded(upstream, &upload, limits, pin!(out.send(taken, upstream))).await? {
+    let sent = bounded(upstream, &upload, limits, began, pin!(out.send(taken, upstream))).await?;
+    let failed = match sent {
         Ok(answer) => return Ok(answer),
         Err(failed) => failed,
     };
@@ -119,25 +125,27 @@ async fn once_more(
     limits: &Limits<'_>,
 ) -> Result<Answer, Failure> {
     let upload = Rc::clone(&out.upload);
-    let fresh = bounded(upstream, &upload, limits, pin!(pool.fresh(upstream))).await??;
-    let sent = bounded(upstream, &upload, limits, pin!(out.send(fresh, upstream))).await?;
+    let began = clock::mono();
+    let fresh = bounded(upstream, &upload, limits, began, pin!(pool.fresh(upstream))).await??;
+    let began = clock::mono();
+    let sent = bounded(upstream, &upload, limits, began, pin!(out.send(fresh, upstream))).await?;
     sent.map_err(|failed| failed.why.into())
 }
 
-/// Waits for what is pinned elsewhere, or its state would be there twice; but no longer than the
-/// limits allow. As long as the client's body goes on, the upstream is not late; while it pauses, it
-/// is the client who is.
+/// Waits for what is pinned elsewhere, or its state would be there twice, and what began just now;
+/// but no longer than the limits allow. As long as the client's body goes on, the upstream is not
+/// late; while it pauses, it is the client who is.
 pub(super) async fn bounded<T>(
     upstream: &Upstream,
     upload: &Upload,
     limits: &Limits<'_>,
+    began: Instant,
     mut work: Pin<&mut impl Future<Output = T>>,
 ) -> Result<T, Failure> {
     let late = || {
         let detail = "it did not answer in time".to_owned();
         Failure::Upstream(Denial::UpstreamTimeout, UpstreamError::Timeout, detail)
     };
-    let began = clock::mono();
     let patience = || match upload.pausing() {
         Some(since) => (since + limits.pause, true),
         None => (upload.progress().max(began) + upstream.timeout, false),
@@ -147,7 +155,7 @@ pub(super) async fn bounded<T>(
         (_, patience) => patience,
     };
     // Whoever is waited for can change meanwhile.
-    let look = || due().0.min(clock::mono() + limits.pause);
+    let look = |now| due().0.min(now + limits.pause);
     let mut alarm = limits.alarms.alarm();
     std::future::poll_fn(|context| {
         if let Poll::Ready(done) = work.as_mut().poll(context) {
@@ -157,9 +165,11 @@ pub(super) async fn bounded<T>(
         if let Some(denial) = cut {
             return Poll::Ready(Err(Failure::Dead(denial)));
         }
-        while alarm.poll(look(), context).is_ready() {
+        let mut now = if alarm.is_armed() { clock::mono() } else { began };
+        while alarm.poll(look(now), context).is_ready() {
+            now = clock::mono();
             if let (due, slow) = due()
-                && due <= clock::mono()
+                && due <= now
             {
                 return Poll::Ready(Err(if slow { Failure::Slow } else { late() }));
             }
@@ -170,6 +180,11 @@ pub(super) async fn bounded<T>(
 }
 
 impl Taken {
+    /// Whether nobody had to be waited for.
+    const fn idle(&self) -> bool {
+        matches!(self, Self::Own(lease) if lease.reused())
+    }
+
     const fn reused(&self) -> bool {
         match self {
             Self::Own(lease) => lease.reused(),
@@ -256,7 +271,7 @@ impl Outgoing {
     }
 }
 
-/// The time that a route leaves, from now.
-pub(super) fn until(timeout: Option<Duration>) -> Option<Instant> {
-    timeout.map(|timeout| clock::mono() + timeout)
+/// When the time is over that a route leaves.
+pub(super) fn until(timeout: Option<Duration>, now: Instant) -> Option<Instant> {
+    timeout.map(|timeout| now + timeout)
 }

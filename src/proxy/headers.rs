@@ -29,6 +29,8 @@ pub(super) struct Sender<'a> {
     pub(super) host: &'a HeaderValue,
     /// The id of the request.
     pub(super) request_id: &'a HeaderValue,
+    /// Whether it says something of its connection.
+    pub(super) connection: bool,
     /// Where it stands in a trace, if the upstream is told, and who writes that down.
     pub(super) trace: Option<(&'a Traces, &'a Trace)>,
 }
@@ -41,7 +43,7 @@ pub(super) fn upstream(
     forward_credential: bool,
     sender: Sender<'_>,
 ) -> Fields {
-    let nominated = nominated(&headers);
+    let nominated = if sender.connection { nominated(&headers) } else { Vec::new() };
     let stripper = snapshot.stripper();
     let credentials = (!forward_credential).then(|| {
         // Without an identity `Authorization` goes whatever carriers are on: nobody has judged it.
@@ -126,16 +128,22 @@ fn is_of_trace(name: &HeaderName, goes_on: bool) -> bool {
 /// Makes the headers of an answer out of the upstream's. HTTP/2 checks the length of what it
 /// carries, so there is at most one, and none where there can be no body (RFC 9110, section 8.6).
 pub(super) fn downstream(headers: &mut HeaderMap, status: StatusCode) {
-    strip_hop_by_hop(headers);
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    match (lengths.next(), lengths.next()) {
-        (Some(_), _) if status == StatusCode::NO_CONTENT => drop(headers.remove(CONTENT_LENGTH)),
+    let (mut hops, mut lengths) = (false, 0);
+    for name in headers.iter().map(|(name, _)| name) {
+        hops |= is_hop_by_hop(name);
+        lengths += usize::from(*name == CONTENT_LENGTH);
+    }
+    // `Connection` is one of them: without it none is nominated.
+    if hops {
+        strip_hop_by_hop(headers);
+    }
+    if lengths > 0 && status == StatusCode::NO_CONTENT {
+        headers.remove(CONTENT_LENGTH);
+    } else if lengths > 1
         // They say the same, or the answer would not have been taken.
-        (Some(length), Some(_)) => {
-            let length = length.clone();
-            headers.insert(CONTENT_LENGTH, length);
-        }
-        _ => {}
+        && let Some(length) = headers.get(CONTENT_LENGTH).cloned()
+    {
+        headers.insert(CONTENT_LENGTH, length);
     }
 }
 

@@ -57,7 +57,7 @@ impl IdleTimer {
 
 impl Timer for IdleTimer {
     fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
-        self.sleep_until(clock::mono() + duration)
+        self.sleep_until(self.now() + duration)
     }
 
     fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
@@ -65,7 +65,7 @@ impl Timer for IdleTimer {
     }
 
     fn now(&self) -> Instant {
-        clock::mono()
+        clock::latest()
     }
 }
 

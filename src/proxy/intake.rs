@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::net::IpAddr;
 
-use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::{Authority, PathAndQuery};
 use http::{HeaderValue, Method, Version};
@@ -16,6 +16,9 @@ use crate::gate::Denial;
 use crate::gate::Facts;
 use crate::gate::Transport;
 use crate::gate::client_address;
+
+/// The longest host that is taken for a usual one: no name is longer (RFC 1035, section 2.3.4).
+const LONGEST_USUAL: usize = 255;
 
 /// What was read of a request: enough for the facts and for the headers that we set.
 #[derive(Debug)]
@@ -30,6 +33,8 @@ pub struct Intake {
     pub host: Result<HeaderValue, Denial>,
     /// Whether its head could not be read, so that its parts are not those that came.
     pub(super) unread: bool,
+    /// Whether it says something of its connection.
+    pub(super) connection: bool,
 }
 
 impl Intake {
@@ -51,7 +56,9 @@ impl Intake {
     pub fn of(parts: &Parts, peer: IpAddr, trusted: &[IpNet], flaw: Option<Flaw>) -> Self {
         let (client, hops) = client_address(peer, trusted, &parts.headers);
         let trusted_peer = trusted.iter().any(|network| network.contains(&peer));
-        Self { client, hops, trusted_peer, host: form(parts, flaw), unread: false }
+        let said = Said::by(parts);
+        let host = form(parts, &said, flaw);
+        Self { client, hops, trusted_peer, host, unread: false, connection: said.connection }
     }
 
     /// The facts that a decision looks at.
@@ -95,15 +102,14 @@ impl Intake {
 }
 
 /// The host of a request that has exactly one reading.
-fn form(parts: &Parts, flaw: Option<Flaw>) -> Result<HeaderValue, Denial> {
+fn form(parts: &Parts, said: &Said<'_>, flaw: Option<Flaw>) -> Result<HeaderValue, Denial> {
     if flaw == Some(Flaw::Late) {
         return Err(Denial::RequestTimeout);
     }
-    let said = Said::by(parts);
     if said.framed_twice || flaw == Some(Flaw::Malformed) {
         return Err(Denial::MalformedRequest);
     }
-    let host = one_host(parts, &said)?;
+    let host = one_host(parts, said)?;
     let path = parts.uri.path_and_query().map_or("/", PathAndQuery::as_str);
     // A path that is empty but for its query would be taken for `/` (RFC 9113, section 8.3.1).
     let rooted = parts.version < Version::HTTP_2 || !path.starts_with('?');
@@ -114,18 +120,21 @@ fn form(parts: &Parts, flaw: Option<Flaw>) -> Result<HeaderValue, Denial> {
     }
 }
 
-/// What a head says of its host and of its body's length.
+/// What a head says of its host, of its body's length and of its connection.
 struct Said<'p> {
     host: Option<&'p HeaderValue>,
     hosts: usize,
     /// Two lengths, even equal ones, are one too many.
     framed_twice: bool,
+    /// Whether there is a field `Connection`.
+    connection: bool,
 }
 
 impl<'p> Said<'p> {
     fn by(parts: &'p Parts) -> Self {
         let (mut host, mut hosts) = (None, 0);
         let (mut lengths, mut chunked, mut odd) = (0, false, false);
+        let mut connection = false;
         for (name, value) in &parts.headers {
             if *name == HOST {
                 host = host.or(Some(value));
@@ -135,10 +144,12 @@ impl<'p> Said<'p> {
                 odd |= !value.as_bytes().iter().all(u8::is_ascii_digit);
             } else if *name == TRANSFER_ENCODING {
                 chunked = true;
+            } else if *name == CONNECTION {
+                connection = true;
             }
         }
         let framed_twice = lengths > 1 || odd || (lengths == 1 && chunked);
-        Self { host, hosts, framed_twice }
+        Self { host, hosts, framed_twice, connection }
     }
 }
 
@@ -170,8 +181,25 @@ fn one_host(parts: &Parts, said: &Said<'_>) -> Result<HeaderValue, Denial> {
 /// A host and perhaps a port: no user, no path, nothing invisible.
 fn is_host(value: &HeaderValue) -> bool {
     let Ok(text) = value.to_str() else { return false };
+    if is_usual(text) {
+        return true;
+    }
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_~:[]%!$&'()*+,;=".contains(&byte);
     text.bytes().all(plain) && text.parse::<Authority>().is_ok_and(|it| is_plain(text, it.host()))
+}
+
+/// Whether it is what most hosts are, which need not be parsed: a name or an IPv4 address, and
+/// perhaps a port.
+fn is_usual(text: &str) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_');
+    let length = text.bytes().take_while(|byte| plain(byte)).count();
+    let rest = text.as_bytes().get(length..).unwrap_or_default();
+    let port = match rest {
+        [] => true,
+        [b':', port @ ..] => port.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    length > 0 && text.len() <= LONGEST_USUAL && port
 }
 
 /// Whether a host is followed by nothing, or by a port, which is digits only (RFC 3986, section
@@ -187,6 +215,29 @@ fn is_plain(text: &str, host: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_usual_is_what_the_parser_takes() {
+        // Every text of up to five of these.
+        let bytes = b"aZ09.-_:[]@/%+ ";
+        let mut texts = vec![String::new()];
+        for _ in 0..5 {
+            let more = |text: &String| {
+                let text = text.clone();
+                bytes.iter().map(move |&byte| format!("{text}{}", char::from(byte)))
+            };
+            texts = texts.iter().flat_map(more).chain([String::new()]).collect();
+            for text in texts.iter().filter(|text| is_usual(text)) {
+                let host = text.parse::<Authority>().unwrap();
+                assert!(is_plain(text, host.host()), "{text}");
+            }
+        }
+        for (text, usual) in [("a.example:8443", true), ("a:", true), (":1", false), ("a:x", false)]
+        {
+            assert_eq!(is_usual(text), usual, "{text}");
+        }
+        assert!(!is_usual(&"a".repeat(LONGEST_USUAL + 1)));
+    }
 
     #[test]
     fn a_host_is_a_host_and_perhaps_a_port() {

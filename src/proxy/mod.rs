@@ -10,6 +10,7 @@ mod body;
 mod charge;
 mod connect;
 mod connection;
+mod desk;
 mod doors;
 mod exchange;
 mod exec;
@@ -122,8 +123,8 @@ mod tests {
         size_of::<F>()
     }
 
-    /// An idle connection keeps room for its own and, over HTTP/1, for that of one request. The
-    /// compiler keeps what a future was given as well as what it makes of it, so they grow fast.
+    /// An idle connection keeps room for its own, a worker for those of some requests. The compiler
+    /// keeps what a future was given as well as what it makes of it, so they grow fast.
     #[test]
     fn the_state_of_a_request_and_of_a_connection_is_small() {
         let (request, connection) = (of_three(handle), of_four(connection::serve));

@@ -41,7 +41,8 @@ struct Inner {
 struct Idle {
     // Boxed: it is handed from one owner to the next several times a request.
     connection: Box<Connection>,
-    since: Instant,
+    /// When it was first seen to be idle: the clock is read for all of them at once.
+    since: Option<Instant>,
 }
 
 /// A connection to send a request on.
@@ -125,7 +126,8 @@ impl Pool {
         let now = clock::mono();
         let mut idle = self.0.idle.borrow_mut();
         idle.retain_mut(|idle| {
-            now.duration_since(idle.since) < LONGEST_IDLE && idle.connection.is_quiet()
+            let since = *idle.since.get_or_insert(now);
+            now.duration_since(since) < LONGEST_IDLE && idle.connection.is_quiet()
         });
         self.0.metrics.upstream_idle(idle.len());
     }
@@ -166,7 +168,7 @@ impl Pool {
         let mut idle = self.0.idle.borrow_mut();
         if epoch == self.0.epoch.get() && idle.len() < MOST_IDLE {
             connection.rest();
-            idle.push(Idle { connection, since: clock::mono() });
+            idle.push(Idle { connection, since: None });
         }
     }
 }

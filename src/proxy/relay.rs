@@ -1,6 +1,7 @@
 //! A permit → the upstream's answer, on its way to the client.
 
 use std::rc::Rc;
+use std::time::Instant;
 
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -32,28 +33,31 @@ pub(super) fn forward(
     let worker = Rc::clone(&exchange.worker);
     let world = Rc::clone(exchange.world());
     let key = permit.grant().key();
-    let until = forward::until(permit.grant().timeout());
+    let began = clock::mono();
+    let until = forward::until(permit.grant().timeout(), began);
     let line = (key.is_some() || until.is_some()).then(|| exchange.tie(key, until));
     let websocket = exchange.is_http11()
         && payload.is_empty()
+        && intake.connection
         && headers::asks_for_websocket(&parts.method, &parts.headers);
-    let (out, client) = outgoing(&exchange, &permit, parts, payload, intake);
+    let (out, client) = outgoing(&exchange, &permit, parts, (payload, began), intake);
     let upload = Rc::clone(&out.upload);
     let slot = permit.into_slot();
     async move {
         let upstream = world.upstream();
         let limits = Limits {
+            began,
             until,
             line: line.as_deref(),
             alarms: worker.alarms(),
             pause: world.bounds().upload_pause,
         };
-        let began = clock::mono();
         let answer = match websocket {
             true => Box::pin(upgrade::ask(worker.pool(), upstream, out, &limits)).await,
             false => forward::exchange(worker.pool(), upstream, out, &limits).await,
         };
-        exchange.record.asked(clock::mono().duration_since(began));
+        let answered = clock::mono();
+        exchange.record.asked(answered.duration_since(began));
         let answer = match answer {
             Ok(answer) => answer,
             Err(failure) => return exchange.fail(&failure, upload.unread()),
@@ -64,7 +68,7 @@ pub(super) fn forward(
             let failure = Failure::garbage("it switches to a protocol nobody asked for");
             return exchange.fail(&failure, upload.unread());
         }
-        exchange.record.answered(answer.status.as_u16(), clock::mono());
+        exchange.record.answered(answer.status.as_u16(), answered);
         let quota = exchange.quota;
         let mut response = match client {
             Some(client) => {
@@ -104,7 +108,7 @@ fn outgoing(
     exchange: &Exchange,
     permit: &Permit,
     mut parts: Parts,
-    payload: Payload,
+    (payload, began): (Payload, Instant),
     intake: &Intake,
 ) -> (Outgoing, Option<OnUpgrade>) {
     let localhost = || HeaderValue::from_static("localhost");
@@ -113,6 +117,7 @@ fn outgoing(
         https: intake.https(&parts, exchange.transport),
         host: &intake.host.clone().unwrap_or_else(|_| localhost()),
         request_id: &exchange.request_id,
+        connection: intake.connection,
         trace: exchange.record.traced().map(|trace| (exchange.worker.traces(), trace)),
     };
     let snapshot = exchange.world().snapshot();
@@ -124,7 +129,7 @@ fn outgoing(
         grant.forward_credential(),
         sender,
     );
-    let upload = Upload::new(payload.is_empty());
+    let upload = Upload::new(payload.is_empty(), began);
     let body = RequestBody::new(payload, snapshot.stripper(), &upload);
     let out = Outgoing {
         method: parts.method.clone(),

@@ -19,6 +19,7 @@ use super::headers::strip_hop_by_hop;
 use super::lifeline::Line;
 use super::pool::Pool;
 use super::upstream::Stream;
+use crate::clock;
 use crate::config::Upstream;
 
 /// Asks the upstream to become a WebSocket, on a connection of its own.
@@ -31,8 +32,10 @@ pub(super) async fn ask(
     out.headers.push(CONNECTION, HeaderValue::from_static("upgrade"));
     out.headers.push(UPGRADE, HeaderValue::from_static("websocket"));
     let upload = Rc::clone(&out.upload);
-    let lease = bounded(upstream, &upload, limits, pin!(pool.apart(upstream))).await??;
-    let sent = bounded(upstream, &upload, limits, pin!(out.send_on(lease))).await?;
+    let apart = pin!(pool.apart(upstream));
+    let lease = bounded(upstream, &upload, limits, limits.began, apart).await??;
+    let sent = pin!(out.send_on(lease));
+    let sent = bounded(upstream, &upload, limits, clock::mono(), sent).await?;
     sent.map_err(|failed| failed.why.into())
 }
 

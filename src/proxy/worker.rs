@@ -12,11 +12,12 @@ use std::time::{Duration, Instant};
 use arc_swap::Cache;
 use http::{HeaderMap, HeaderValue};
 use tokio::net::TcpStream;
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
-use tokio::task::LocalSet;
 
 use super::alarm::Alarms;
 use super::connection;
+use super::desk::Desks;
 use super::doors::{Doors, Spare, is_exhausted};
 use super::id::RequestIds;
 use super::lifeline::Lifelines;
@@ -80,6 +81,7 @@ pub(super) struct Worker {
     usage: Sightings,
     pool: Pool,
     alarms: Alarms,
+    pub(super) desks: Desks,
     lifelines: Lifelines,
     ids: RequestIds,
     traces: Traces,
@@ -122,10 +124,10 @@ pub fn run(
     mut phase: watch::Receiver<Phase>,
     up: impl FnOnce(),
 ) -> io::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    // One whose every task stays here: a set of local tasks would be a scheduler within another.
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     warm_up(live);
-    let local = LocalSet::new();
-    local.block_on(&runtime, async {
+    runtime.block_on(async {
         let register = |(listener, kind)| {
             let listener = tokio::net::TcpListener::from_std(listener)?;
             Ok((listener, kind))
@@ -280,6 +282,7 @@ impl Worker {
             metrics,
             usage: live.usage().sightings(),
             alarms: Alarms::default(),
+            desks: Desks::default(),
             lifelines: Lifelines::default(),
             ids: RequestIds::new(),
             traces: Traces::new(),

@@ -262,11 +262,11 @@ impl Block {
         }
         to.unsplit(self.frames);
         // Literal, without indexing, so that neither table changes (RFC 7541, section 6.2.2).
-        let name = u8::try_from(MARK.len()).unwrap_or_default();
+        let name = u8::try_from(MARK.as_str().len()).unwrap_or_default();
         to.extend_from_slice(&[0, 0, name + 4, CONTINUATION, END_HEADERS]);
         to.extend_from_slice(&self.stream);
         to.extend_from_slice(&[0, name]);
-        to.extend_from_slice(MARK.as_bytes());
+        to.extend_from_slice(MARK.as_str().as_bytes());
         to.extend_from_slice(&[1, mark]);
     }
 }

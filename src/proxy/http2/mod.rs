@@ -7,10 +7,12 @@ mod hpack;
 mod huffman;
 
 use std::cell::Cell;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName};
+use hyper::rt::{Sleep, Timer};
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
 use tokio::sync::Notify;
@@ -19,10 +21,11 @@ pub(super) use self::frames::Framed;
 
 use super::exec::Streams;
 use super::guard::Flaw;
+use crate::clock;
 
 /// The field that marks a request with what the library would not tell. It never travels on: a
 /// request that has it is refused, whoever put it there.
-const MARK: &str = "keygate-flaw";
+const MARK: HeaderName = HeaderName::from_static("keygate-flaw");
 /// Its value where the path has a fragment, which the library cuts off.
 const FRAGMENT: u8 = b'#';
 /// Its value where there are too many fields.
@@ -55,7 +58,7 @@ const OWN_RESETS: usize = 256;
 pub(super) fn builder(executor: Streams, streams: u32) -> http2::Builder<Streams> {
     let mut builder = http2::Builder::new(executor);
     builder
-        .timer(TokioTimer::new())
+        .timer(Ticks(TokioTimer::new()))
         .max_concurrent_streams(streams)
         .max_header_list_size(HEADER_LIST)
         .header_table_size(HEADER_TABLE)
@@ -68,6 +71,28 @@ pub(super) fn builder(executor: Streams, streams: u32) -> http2::Builder<Streams
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));
     builder
+}
+
+/// The library's timer. It asks for the time with each frame and thinks in seconds.
+#[derive(Debug)]
+struct Ticks(TokioTimer);
+
+impl Timer for Ticks {
+    fn sleep(&self, duration: Duration) -> Pin<Box<dyn Sleep>> {
+        self.0.sleep(duration)
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> Pin<Box<dyn Sleep>> {
+        self.0.sleep_until(deadline)
+    }
+
+    fn now(&self) -> Instant {
+        clock::latest()
+    }
+
+    fn reset(&self, sleep: &mut Pin<Box<dyn Sleep>>, deadline: Instant) {
+        self.0.reset(sleep, deadline);
+    }
 }
 
 /// What is wrong with a request although the library did not notice.

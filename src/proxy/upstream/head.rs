@@ -120,9 +120,8 @@ fn read(bytes: &Bytes, method: &Method) -> Result<Head, Broken> {
     let status = StatusCode::from_u16(response.code.unwrap_or_default())
         .map_err(|_| Broken::Garbage("its answer has no status that there is"))?;
     let headers = headers(bytes, response.headers)?;
-    let announced = announced(&headers, is_http11)
+    let Said { announced, mut keep } = said(&headers, is_http11)
         .ok_or(Broken::Garbage("its answer is framed in more than one way"))?;
-    let mut keep = persists(&headers, is_http11);
     let body = match announced {
         // An interim answer ends with its head (RFC 9110, section 15.2).
         Announced::Length(0) | Announced::Nothing if status.is_informational() => Decoder::Over,
@@ -161,25 +160,39 @@ pub(super) fn headers(bytes: &Bytes, fields: &[Header<'_>]) -> Result<HeaderMap,
     Ok(headers)
 }
 
+/// What a head says of what follows it.
+struct Said {
+    announced: Announced,
+    /// Whether the connection goes on after the answer (RFC 9112, section 9.3).
+    keep: bool,
+}
+
 /// There is one length or one `chunked`, and nothing that someone would take for either. A length
 /// may be said again.
-fn announced(headers: &HeaderMap, is_http11: bool) -> Option<Announced> {
+fn said(headers: &HeaderMap, is_http11: bool) -> Option<Said> {
     let mut announced = Announced::Nothing;
-    for value in headers.get_all(CONTENT_LENGTH) {
-        let length = Announced::Length(length(value.as_bytes())?);
-        if announced != Announced::Nothing && announced != length {
-            return None;
+    let (mut kept, mut closed) = (is_http11, false);
+    for (name, value) in headers {
+        if *name == CONTENT_LENGTH {
+            let length = Announced::Length(length(value.as_bytes())?);
+            if announced != Announced::Nothing && announced != length {
+                return None;
+            }
+            announced = length;
+        } else if *name == TRANSFER_ENCODING {
+            let chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
+            if !chunked || !is_http11 || announced != Announced::Nothing {
+                return None;
+            }
+            announced = Announced::Chunked;
+        } else if *name == CONNECTION {
+            for option in value.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
+                closed |= option.eq_ignore_ascii_case(b"close");
+                kept |= option.eq_ignore_ascii_case(b"keep-alive");
+            }
         }
-        announced = length;
     }
-    for value in headers.get_all(TRANSFER_ENCODING) {
-        let chunked = value.as_bytes().eq_ignore_ascii_case(b"chunked");
-        if !chunked || !is_http11 || announced != Announced::Nothing {
-            return None;
-        }
-        announced = Announced::Chunked;
-    }
-    Some(announced)
+    Some(Said { announced, keep: kept && !closed })
 }
 
 /// Digits and nothing else: no sign, no list.
@@ -187,20 +200,6 @@ fn length(value: &[u8]) -> Option<u64> {
     let plain = !value.is_empty() && value.iter().all(u8::is_ascii_digit);
     let length = plain.then(|| std::str::from_utf8(value).ok()?.parse().ok()).flatten();
     length.filter(|&length| length <= LONGEST_BODY)
-}
-
-/// Whether the connection goes on after the answer (RFC 9112, section 9.3).
-fn persists(headers: &HeaderMap, is_http11: bool) -> bool {
-    let mut persists = is_http11;
-    for line in headers.get_all(CONNECTION) {
-        for option in line.as_bytes().split(|&byte| byte == b',').map(<[u8]>::trim_ascii) {
-            if option.eq_ignore_ascii_case(b"close") {
-                return false;
-            }
-            persists |= option.eq_ignore_ascii_case(b"keep-alive");
-        }
-    }
-    persists
 }
 
 #[cfg(test)]

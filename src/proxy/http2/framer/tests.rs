@@ -47,7 +47,7 @@ fn what_is_right_passes_as_it_is() {
 #[test]
 fn a_fragment_is_marked_at_the_end_of_its_block() {
     let path = [&[0x04, 4][..], b"/a#b"].concat();
-    let mark = [&[0, 12][..], MARK.as_bytes(), &[1, FRAGMENT]].concat();
+    let mark = [&[0, 12][..], MARK.as_str().as_bytes(), &[1, FRAGMENT]].concat();
     let one = frame(HEADERS, END_HEADERS | 1, 1, &path);
     let marked = [frame(HEADERS, 1, 1, &path), frame(CONTINUATION, END_HEADERS, 1, &mark)];
     assert_eq!(handed_on(&one), (marked.concat(), Ok(())));
@@ -64,7 +64,7 @@ fn a_fragment_is_marked_at_the_end_of_its_block() {
 
 #[test]
 fn too_many_fields_are_marked_too() {
-    let mark = [&[0, 12][..], MARK.as_bytes(), &[1, MANY]].concat();
+    let mark = [&[0, 12][..], MARK.as_str().as_bytes(), &[1, MANY]].concat();
     let block = [&[0x04, 2, b'/', b'#'][..], &[0x82; 256]].concat();
     let marked = [frame(HEADERS, 0, 1, &block), frame(CONTINUATION, END_HEADERS, 1, &mark)];
     assert_eq!(handed_on(&frame(HEADERS, END_HEADERS, 1, &block)), (marked.concat(), Ok(())));
