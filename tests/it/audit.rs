@@ -200,6 +200,7 @@ fn full_pipe(path: &Path) -> [File; 2] {
     open.custom_flags(flags);
     let reader = open.read(true).open(path).unwrap();
     let mut writer = open.read(false).write(true).open(path).unwrap();
+    rustix::pipe::fcntl_setpipe_size(&writer, 4096).unwrap();
     for piece in [4096, 1] {
         while writer.write(&[b'x'; 4096][..piece]).is_ok() {}
     }
@@ -259,7 +260,7 @@ fn whoever_waits_for_the_log_to_add_a_key_gives_up_in_time_for_a_revocation() {
     let began = Instant::now();
     let mut revoke = start(&home, &["keys", "revoke", "acme-read"]);
     while revoke.0.try_wait().unwrap().is_none() {
-        assert!(began.elapsed() < Duration::from_secs(20), "the key is still in force");
+        assert!(began.elapsed() < Duration::from_secs(40), "the key is still in force");
         std::thread::sleep(Duration::from_millis(20));
     }
     let (code, said) = revoke.ended();
@@ -275,7 +276,7 @@ fn many_lines_for_a_log_that_takes_them_slowly_hold_a_revocation_up_no_longer_th
     let home = home();
     let keys = || fs::read_to_string(home.path().join("keys.toml")).unwrap();
     let before = keys();
-    let lines: String = (0..3000).map(|number| format!("acme,an-old-key-{number:020}\n")).collect();
+    let lines: String = (0..300).map(|number| format!("acme,an-old-key-{number:020}\n")).collect();
     fs::write(home.path().join("old.csv"), format!("account,key\n{lines}")).unwrap();
     let [mut reader, writer] = full_pipe(&home.path().join("audit.log"));
     drop(writer);
@@ -283,7 +284,7 @@ fn many_lines_for_a_log_that_takes_them_slowly_hold_a_revocation_up_no_longer_th
     let slow = std::thread::spawn(move || {
         // Every line is taken within a few seconds.
         while ended.recv_timeout(Duration::from_secs(3)) == Err(RecvTimeoutError::Timeout) {
-            let mut taken = [0; 1 << 16];
+            let mut taken = [0; 4096];
             let _ = reader.read(&mut taken);
         }
     });
@@ -295,14 +296,14 @@ fn many_lines_for_a_log_that_takes_them_slowly_hold_a_revocation_up_no_longer_th
     let began = Instant::now();
     let mut revoke = start(&home, &["keys", "revoke", "acme-read"]);
     while revoke.0.try_wait().unwrap().is_none() {
-        assert!(began.elapsed() < Duration::from_secs(20), "the key is still in force");
+        assert!(began.elapsed() < Duration::from_secs(40), "the key is still in force");
         std::thread::sleep(Duration::from_millis(20));
     }
     let (code, said) = revoke.ended();
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = import.ended();
     assert!(code == Some(1) && said.contains("nothing was changed"), "{said}");
-    assert!(said.contains("did not take 3000 lines within 10 seconds"), "{said}");
+    assert!(said.contains("did not take 300 lines within 10 seconds"), "{said}");
     assert_eq!(keys().matches("[[key]]").count(), before.matches("[[key]]").count());
     drop(over);
     slow.join().unwrap();

@@ -116,7 +116,7 @@ fn an_account_that_is_disabled_takes_its_streams_along() {
 
 #[test]
 fn a_key_that_expires_takes_its_streams_along() {
-    let (expires, keys) = expiring(Duration::from_secs(3));
+    let (expires, keys) = expiring(Duration::from_secs(5));
     ends_with(SHORT, keys, |_| {
         eventually("the expiry", || (keygate::clock::now() >= expires).then_some(()));
     });

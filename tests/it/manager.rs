@@ -135,14 +135,16 @@ fn what_a_reload_failed_of_stands_in_the_status() {
 fn it_hears_that_all_is_well_as_often_as_it_wants_to() {
     let (origin, manager) = (Origin::echo(), Manager::new());
     let setup = setup(&origin, &manager).env("WATCHDOG_USEC", "1500000");
+    let began = Instant::now();
     let _sidecar = Sidecar::start(&setup);
     manager.told("READY=1");
-    let began = Instant::now();
-    for _ in 0..3 {
+    let ready = Instant::now();
+    for _ in 0..5 {
         manager.told("WATCHDOG=1");
     }
-    let took = began.elapsed();
-    assert!(took > Duration::from_millis(900) && took < Duration::from_secs(4), "{took:?}");
+    // Three times in the time that it waits, and on a busy machine it is heard of late.
+    assert!(began.elapsed() > Duration::from_millis(2400), "{:?}", began.elapsed());
+    assert!(ready.elapsed() < Duration::from_secs(7), "{:?}", ready.elapsed());
 }
 
 #[test]
