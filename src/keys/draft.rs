@@ -31,6 +31,7 @@ pub(super) struct Draft<'t> {
     pub(super) kind: Kind,
     pub(super) basic: Option<bool>,
     pub(super) created: Option<Timestamp>,
+    pub(super) replaces: Option<&'t str>,
     pub(super) status: KeyStatus,
     pub(super) rules: Rules<'t>,
 }
@@ -79,6 +80,7 @@ impl<'t> From<&'t KeyRecord> for Draft<'t> {
             kind: record.kind,
             basic: record.basic,
             created: record.created,
+            replaces: record.replaces.as_ref().map(Name::as_str),
             status: record.status,
             rules: Rules {
                 permissions: permissions.map(|list| list.iter().map(Permission::as_str).collect()),
@@ -117,6 +119,7 @@ impl Draft<'_> {
             basic: self.basic,
             simple_auth: simple_auth.map(|salt| Box::new(SimpleAuth { salt: salt.map(Box::from) })),
             created: self.created,
+            replaces: self.replaces.map(Name::new).transpose()?,
             status: self.status,
             origin: Origin { file, span: self.span.clone() },
         })

@@ -293,6 +293,8 @@ pub struct KeyRecord {
     pub simple_auth: Option<Box<SimpleAuth>>,
     /// A note.
     pub created: Option<Timestamp>,
+    /// The key in whose place a rotation has made this one: a note.
+    pub replaces: Option<KeyId>,
     /// Active or revoked.
     pub status: KeyStatus,
     /// Where it stands.

@@ -45,6 +45,7 @@ pub(crate) fn key(id: &str, text: &str) -> KeyRecord {
         basic: None,
         simple_auth: None,
         created: None,
+        replaces: None,
         status: KeyStatus::Active { until: None },
         origin: Origin::default(),
     }

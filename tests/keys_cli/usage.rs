@@ -219,9 +219,10 @@ fn only_the_key_that_a_rotation_made_takes_the_place_of_another() {
     let other = create(&["--access", "write"]);
     let said = finish(&[]).refused();
     assert!(said.contains("key `new` was not replaced"), "{said}");
-    // Of two that could be it, none is taken.
+    // Of two that could be it, and do not say, none is taken.
     let rotated = stage.keys(&["rotate", "new", "--json"]).json();
     let rotated = rotated["id"].as_str().unwrap();
+    stage.home.write("keys.toml", stage.home.text().replace("replaces = \"new\"\n", ""));
     let said = finish(&[]).refused();
     assert!(said.contains(&twin) && said.contains(rotated), "{said}");
     assert!(said.contains("`--successor`") && !said.contains(&other), "{said}");
@@ -237,6 +238,33 @@ fn only_the_key_that_a_rotation_made_takes_the_place_of_another() {
     assert!(said.starts_with("new is revoked since "), "{said}");
     // Whoever knows better says so.
     stage.keys(&["rotate", "--finish", "old", "--force", "--successor", &other]).done();
+}
+
+/// A key with the same settings is not the one that a rotation made, which says so.
+#[test]
+fn the_key_that_a_rotation_made_says_whose_place_it_takes() {
+    let stage = Stage::new().recording(100);
+    let finish = || stage.keys(&["rotate", "--finish", "new", "--force"]);
+    let rotate = || {
+        let made = stage.keys(&["rotate", "new", "--json"]).json();
+        made["id"].as_str().unwrap().to_owned()
+    };
+    stage.keys(&["create", "--account", "acme"]).done();
+    let rotated = rotate();
+    assert_eq!(stage.home.text().matches("replaces = \"new\"").count(), 1);
+    stage.keys(&["revoke", &rotated]).done();
+    let said = finish().refused();
+    assert!(
+        said.contains(&format!("nobody can use the new key: `{rotated}` is revoked")),
+        "{said}"
+    );
+    assert!(said.contains("`--successor`"), "{said}");
+    let again = rotate();
+    assert!(finish().done().starts_with("new is revoked since "));
+    // Its own successor says that of it, and of no other.
+    stage.keys(&["rotate", &again]).done();
+    assert_eq!(stage.home.text().matches("replaces = \"new\"").count(), 2);
+    assert!(stage.home.text().contains(&format!("replaces = \"{again}\"")));
 }
 
 #[test]

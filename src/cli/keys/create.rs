@@ -154,6 +154,7 @@ fn record(
         basic: args.basic.then_some(true),
         simple_auth: None,
         created: Some(whole_second(now)),
+        replaces: None,
         status: KeyStatus::Active { until: None },
         origin: Origin::default(),
     };

@@ -66,9 +66,13 @@ fn require_successor(ring: &Ring, old: &KeyRecord, named: &KeyId) -> Result<(), 
 
 /// The one key that can have taken the place of another.
 fn find_successor(ring: &Ring, old: &KeyRecord) -> Result<(), Problems> {
+    let id = &old.id;
+    let mut said = ring.keys().filter(|new| new.replaces.as_ref() == Some(id)).peekable();
+    if said.peek().is_some() {
+        return one_in_force(ring, old, said);
+    }
     let found: Vec<_> =
         ring.keys().filter(|new| may_succeed(ring, old, new)).map(|new| new.id.as_str()).collect();
-    let id = &old.id;
     let problem = match found.as_slice() {
         [_] => return Ok(()),
         [] => {
@@ -90,13 +94,42 @@ fn find_successor(ring: &Ring, old: &KeyRecord) -> Result<(), Problems> {
     Err(problem.into())
 }
 
-/// Whether a key can be the one that a rotation has made: it is in force, has the settings of the old
+/// Of the keys that rotations have made in the place of another, one must be there to be used.
+fn one_in_force<'r>(
+    ring: &Ring,
+    old: &KeyRecord,
+    said: impl Iterator<Item = &'r KeyRecord>,
+) -> Result<(), Problems> {
+    let mut over = Vec::new();
+    for new in said {
+        let state = View::new(ring, new, clock::now()).state();
+        let same = new.account == old.account;
+        if state == State::Active && same {
+            return Ok(());
+        }
+        over.push(match same {
+            true => format!("`{}` is {}", new.id, state.as_str()),
+            false => format!("`{}` is of another account", new.id),
+        });
+    }
+    let (id, over) = (&old.id, over.join(", "));
+    let message = format!("key `{id}` was replaced, but nobody can use the new key: {over}");
+    Err(Problem::new(message)
+        .help(format!(
+            "`keygate keys rotate {id}` makes another; if one is used in its place, name that with \
+             `--successor`"
+        ))
+        .into())
+}
+
+/// Whether a key can be the one that a rotation has made that did not say so: it is in force, has the settings of the old
 /// one, and was made before that ends, which a rotation sees to.
 fn may_succeed(ring: &Ring, old: &KeyRecord, new: &KeyRecord) -> bool {
     let KeyStatus::Active { until: Some(until) } = old.status else { return false };
     let made =
         new.created.is_some_and(|at| at <= until && old.created.is_none_or(|before| at >= before));
     new.account == old.account
+        && new.replaces.is_none()
         && new.id != old.id
         && made
         && View::new(ring, new, clock::now()).state() == State::Active
@@ -106,7 +139,7 @@ fn may_succeed(ring: &Ring, old: &KeyRecord, new: &KeyRecord) -> bool {
 /// What a rotation leaves as it is.
 fn settings(ring: &Ring, key: &KeyRecord) -> Map<String, Value> {
     let mut members = described::key(key, &ring.digester);
-    for own in ["id", "hint", "created", "expires"] {
+    for own in ["id", "hint", "created", "replaces", "expires"] {
         members.remove(own);
     }
     members

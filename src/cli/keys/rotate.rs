@@ -91,6 +91,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Problems> {
         digest: ring.digester.digest(&key.as_api_key()),
         hint: Some(key.hint().into()),
         created: Some(whole_second(now)),
+        replaces: Some(old.id.clone()),
         status: KeyStatus::Active { until },
         origin: Origin::default(),
         ..old.clone()

@@ -53,6 +53,7 @@ fn record(digest: u8) -> KeyRecord {
         basic: None,
         simple_auth: None,
         created: None,
+        replaces: None,
         status: KeyStatus::Active { until: None },
         origin: Default::default(),
     }

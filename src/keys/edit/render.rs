@@ -6,6 +6,7 @@ use jiff::Timestamp;
 
 use crate::keys::digest::Digester;
 use crate::keys::record::Account;
+use crate::keys::record::KeyId;
 use crate::keys::record::KeyRecord;
 use crate::keys::record::KeyStatus;
 use crate::keys::record::Kind;
@@ -60,6 +61,7 @@ pub(super) fn key(record: &KeyRecord, digester: &Digester) -> String {
     if let Some(created) = record.created {
         block.line("created", &instant(created));
     }
+    block.maybe("replaces", record.replaces.as_ref().map(KeyId::as_str));
     match record.status {
         KeyStatus::Active { until: Some(until) } => block.line("expires", &instant(until)),
         KeyStatus::Active { until: None } => {}

@@ -115,6 +115,7 @@ fn plain_key(id: &str) -> KeyRecord {
         basic: None,
         simple_auth: None,
         created: None,
+        replaces: None,
         status: KeyStatus::Active { until: None },
         origin: Origin::default(),
     }
@@ -319,7 +320,7 @@ prop_compose! {
         attributes in prop::option::of((texts(), texts())),
         basic in any::<Option<bool>>(),
         salt in prop::option::of(prop::option::of("\\PC{1,8}")),
-        created in prop::option::of(instants()),
+        (created, replaces) in (prop::option::of(instants()), prop::option::of(ids())),
         (ending, at) in (0..4, instants()),
     ) -> KeyRecord {
         let network = |(address, length): (std::net::IpAddr, u8)| {
@@ -346,6 +347,7 @@ prop_compose! {
             basic,
             simple_auth: salt.map(|salt| Box::new(SimpleAuth { salt: salt.map(Box::from) })),
             created,
+            replaces,
             status: match ending {
                 0 => KeyStatus::Active { until: None },
                 1 => KeyStatus::Active { until: Some(at) },

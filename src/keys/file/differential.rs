@@ -45,6 +45,7 @@ fn usual() -> String {
          permissions = [ \"a\", \"API_*\", ]\nips = [\"203.0.113.0/24\", \"::ffff:1.2.3.4\"]\n\
          events = {{ allow = [\"x\"], deny = [] }}\nattributes = {{ tags = [\"vip\"] }}\n\
          basic = true\nsimple_auth = {{ salt = \"s\" }}\ncreated = 2026-11-22T10:00:00.5+01:00\n\
+         replaces = \"k0\"\n\
          expires = 2027-02-20\nrevoked = true\n  [[key]]\n\tid=\"k2\"\naccount = \"acme\"\n\
          digest = \"{DIGEST}\"\nattributes = {{}}\nsimple_auth = {{ }}\n\
          revoked = 2026-12-01T00:00:00Z"
@@ -87,6 +88,9 @@ fn what_is_unusual_is_left_to_the_full_reader() {
         "created = 2026-11-22T10:00:00",
         "created = 10:00:00",
         "created = 2026-02-30",
+        "replaces = \"a b\"",
+        "replaces = \"\"",
+        "replaces = [\"k\"]",
         "revoked = false",
         "basic = 1",
         "[[other]]",

@@ -1,5 +1,6 @@
 //! The kinds of value that several fields share.
 
+use std::borrow::Cow;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
@@ -18,6 +19,20 @@ pub(super) fn required_name(
     field: &'static str,
 ) -> Option<At<Name>> {
     let at = section.required_string(field)?;
+    checked(section, field, at)
+}
+
+/// A name, where one is written.
+pub(super) fn name(section: &mut Section<'_, '_>, field: &'static str) -> Option<At<Name>> {
+    let at = section.string(field)?;
+    checked(section, field, at)
+}
+
+fn checked(
+    section: &mut Section<'_, '_>,
+    field: &'static str,
+    at: At<Cow<'_, str>>,
+) -> Option<At<Name>> {
     match Name::new(&at.value) {
         Ok(value) => Some(At { value, span: at.span }),
         Err(error) => {

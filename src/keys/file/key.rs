@@ -43,6 +43,7 @@ pub(super) fn read(
     let basic = section.bool("basic").map(|basic| basic.value);
     let simple_auth = read_simple_auth(section);
     let created = time::instant(section, "created");
+    let replaces = field::name(section, "replaces").map(|at| at.value);
     let (id, account, digest) = (id?, account?, digest?);
     Some(KeyRecord {
         id: id.value,
@@ -59,6 +60,7 @@ pub(super) fn read(
         basic,
         simple_auth,
         created,
+        replaces,
         status,
         origin: Origin { file, span: id.span },
     })

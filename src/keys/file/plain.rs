@@ -150,6 +150,7 @@ struct KeyFields<'t> {
     basic: Option<bool>,
     simple_auth: Option<Option<&'t str>>,
     created: Option<jiff::Timestamp>,
+    replaces: Option<&'t str>,
     expires: Option<jiff::Timestamp>,
     revoked: Option<Option<jiff::Timestamp>>,
 }
@@ -171,6 +172,7 @@ impl<'t> KeyFields<'t> {
             "basic" => set(&mut self.basic, line.bool()?),
             "simple_auth" => set(&mut self.simple_auth, salt(line)?),
             "created" => set(&mut self.created, instant(line)?),
+            "replaces" => set(&mut self.replaces, name_at(line)?.0),
             "expires" => set(&mut self.expires, instant(line)?),
             "revoked" => set(&mut self.revoked, revoked(line)?),
             _ => None,
@@ -190,6 +192,7 @@ impl<'t> KeyFields<'t> {
             kind: self.kind.unwrap_or_default(),
             basic: self.basic,
             created: self.created,
+            replaces: self.replaces,
             status: match self.revoked {
                 Some(at) => KeyStatus::Revoked { at },
                 None => KeyStatus::Active { until: self.expires },

@@ -63,6 +63,7 @@ pub(super) fn record(row: Row, rules: &Rules<'_>, problems: &mut Problems) -> Op
         basic,
         simple_auth,
         created,
+        replaces: None,
         status: KeyStatus::Active { until },
         origin: Origin::default(),
     };
