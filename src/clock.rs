@@ -73,6 +73,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn latest_is_what_this_thread_was_told_last() {
+        let told = mono();
+        thread::sleep(Duration::from_millis(1));
+        assert_eq!(latest(), told);
+        // Who was told nothing is told now.
+        assert!(thread::spawn(latest).join().unwrap() > told);
+    }
+
+    #[test]
     fn whoever_waited_long_does_not_give_way_again_at_once() {
         let millis = Duration::from_millis;
         assert_eq!(respite(Duration::ZERO), STRETCH);
