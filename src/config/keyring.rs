@@ -140,7 +140,9 @@ pub fn load_keys_again(
     files.extend(keys.revocations.clone());
     files.extend(keys.pepper_file.clone());
     let noted = if digester.is_some() { &mut problems } else { &mut ignored };
+    let loaded = store.load(&paths, &reading);
     let mut reader = Reader {
+        store,
         digester: &reading,
         problems: noted,
         sheets: Vec::with_capacity(paths.len()),
@@ -148,7 +150,7 @@ pub fn load_keys_again(
         marked: Vec::new(),
         accounts_lost: false,
     };
-    for (path, loaded) in paths.iter().zip(store.load(&paths, &reading)) {
+    for (path, loaded) in paths.iter().zip(loaded) {
         reader.add(path, loaded, &mut contents);
     }
     let Reader { sheets, sources, marked, accounts_lost, .. } = reader;
@@ -181,6 +183,7 @@ pub fn load_keys_again(
 
 /// Collects what the files hold, one after the other.
 struct Reader<'r> {
+    store: &'r KeyStore,
     digester: &'r Digester,
     problems: &'r mut Problems,
     sheets: Vec<Arc<Sheet>>,
@@ -212,7 +215,7 @@ impl Reader<'_> {
         contents.add(loaded.map_or_else(|_| [0; 32], |loaded| loaded.digest));
         let read = file::parse(&source, self.sources.paths.len(), self.digester, self.problems);
         self.accounts_lost |= read.accounts_lost;
-        self.keep(path, Arc::new(Sheet::of(&read)));
+        self.keep(path, self.store.sheet(&read));
         self.marked.extend(read.revoked);
     }
 

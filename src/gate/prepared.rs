@@ -2,68 +2,204 @@
 //! permissions of keys compiled for the routes.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 
+use hashbrown::HashMap as QuickMap;
 use http::HeaderValue;
 
 use super::access::{PermissionSet, Permissions, effective};
-use crate::keys::{KeyIndex, KeyTable, Lists, Name, Permission};
+use crate::keys::{KeyIndex, KeyTable, Name, Permission};
 
 /// All that is prepared of one table.
 #[derive(Debug)]
 pub(super) struct Prepared {
     /// Different effective permissions, each once.
     sets: Vec<PermissionSet>,
-    /// By the positions of accounts: the header value, and the set of a key that lists nothing.
-    accounts: Vec<(HeaderValue, u32)>,
-    /// By slots, where keys list permissions of their own: the set of each key.
-    slots: Vec<Option<Box<[u32]>>>,
+    /// By the positions of accounts.
+    accounts: Vec<Prepped>,
+    /// By slots, which list of all a list of the slot is.
+    slots: Vec<Which>,
+    /// The set of a key, by its list and by what its account limits it to.
+    of: Grid,
 }
 
-/// Lists that are the same have the same number.
-type Numbers = HashMap<Option<Vec<Permission>>, u32>;
+/// Sets by the numbers of a list and of a limit.
+#[derive(Debug)]
+enum Grid {
+    /// Of all lists with all limits, so many of which there are.
+    All(Box<[u32]>, usize),
+    /// Of those that meet.
+    Some(QuickMap<(u32, u32), u32>),
+}
+
+/// What is prepared of an account.
+#[derive(Debug)]
+struct Prepped {
+    value: HeaderValue,
+    /// The number of what it limits its keys to.
+    limit: u32,
+    /// The set of a key that lists nothing.
+    set: u32,
+}
+
+/// Of the lists of a slot the numbers that they have among all. Many keys have few lists.
+#[derive(Debug)]
+enum Which {
+    Few([u32; FEW]),
+    Many(Box<[u32]>),
+}
+
+/// A list of permissions, or that there is none.
+type List = Option<Vec<Permission>>;
+
+/// How many lists are kept where the slot is.
+const FEW: usize = 3;
+/// Where it is said that rules have no list.
+const UNLISTED: u32 = u32::MAX;
+/// Up to how many sets are compiled without a look at which of them any key has.
+const ALL: usize = 1 << 8;
+/// How many keys are looked at at a stretch.
+const SOME: usize = 1 << 8;
 
 impl Prepared {
     pub(super) fn new(table: &KeyTable, known: &Permissions, pause: impl Fn()) -> Self {
-        let mut making = Making { known, sets: Vec::new(), numbers: Numbers::new() };
-        let mut limits = Limits { numbers: Numbers::new(), of: Vec::new(), lists: Vec::new() };
+        let mut sets = Sets { known, sets: Vec::new(), numbers: HashMap::new() };
+        let (mut limits, mut lists) = (Numbered::default(), Numbered::default());
         let accounts = table.accounts().map(|account| {
+            pause();
             let limit = account.permissions.as_deref();
-            limits.note(limit);
-            (value(&account.id), making.set(effective(None, limit)))
+            let set = sets.number(effective(None, limit));
+            let limit = limits.number(limit.map(<[Permission]>::to_vec));
+            Prepped { value: value(&account.id), limit, set }
         });
         let accounts: Vec<_> = accounts.collect();
         let slots = (0..table.slots()).map(|slot| {
             pause();
-            table.lists(slot).map(|lists| of_slot(&lists, &accounts, &limits, &mut making))
+            Which::of(table.lists(slot).map(|list| match list {
+                Some(list) => lists.number(Some(list)),
+                None => UNLISTED,
+            }))
         });
-        let slots = slots.collect();
-        Self { sets: making.sets, accounts, slots }
+        let slots: Vec<_> = slots.collect();
+        let known = (&*lists.things, &*limits.things);
+        let of = Grid::of(table, (&slots, &accounts), known, &mut sets, pause);
+        Self { sets: sets.sets, accounts, slots, of }
     }
 
     /// The effective permissions of a key.
+    #[inline]
     pub(super) fn set(&self, table: &KeyTable, key: KeyIndex) -> Option<&PermissionSet> {
-        let set = match self.slots.get(key.slot())? {
-            Some(sets) => *sets.get(key.row())?,
-            None => self.accounts.get(table.account_position(key)?)?.1,
+        let account = self.accounts.get(table.account_position(key)?)?;
+        let list = table.list(key).and_then(|list| self.slots.get(key.slot())?.get(list));
+        let set = match list {
+            Some(list) => self.of.get(list, account.limit)?,
+            None => account.set,
         };
         self.sets.get(set as usize)
     }
 
     /// The value that tells the account of a key.
     pub(super) fn account(&self, table: &KeyTable, key: KeyIndex) -> Option<&HeaderValue> {
-        self.accounts.get(table.account_position(key)?).map(|(value, _)| value)
+        self.accounts.get(table.account_position(key)?).map(|account| &account.value)
+    }
+}
+
+impl Grid {
+    /// Compiles each list with each limit that it meets.
+    fn of(
+        table: &KeyTable,
+        (slots, accounts): (&[Which], &[Prepped]),
+        (lists, limits): (&[List], &[List]),
+        sets: &mut Sets<'_>,
+        pause: impl Fn(),
+    ) -> Self {
+        let mut meet =
+            |list: &List, limit: &List| sets.number(effective(list.as_deref(), limit.as_deref()));
+        if lists.len().saturating_mul(limits.len()) <= ALL {
+            let pairs = lists.iter().flat_map(|list| limits.iter().map(move |limit| (list, limit)));
+            return Self::All(pairs.map(|(list, limit)| meet(list, limit)).collect(), limits.len());
+        }
+        let mut some = QuickMap::new();
+        for (slot, which) in slots.iter().enumerate() {
+            for (number, (list, account)) in table.holders(slot).enumerate() {
+                if number.is_multiple_of(SOME) {
+                    pause();
+                }
+                let list = list.and_then(|list| which.get(list));
+                let Some((list, account)) = list.zip(accounts.get(account)) else { continue };
+                some.entry((list, account.limit)).or_insert_with(|| {
+                    let list = lists.get(list as usize).unwrap_or(&None);
+                    meet(list, limits.get(account.limit as usize).unwrap_or(&None))
+                });
+            }
+        }
+        Self::Some(some)
+    }
+
+    #[inline]
+    fn get(&self, list: u32, limit: u32) -> Option<u32> {
+        match self {
+            Self::All(sets, limits) => sets.get(list as usize * limits + limit as usize).copied(),
+            Self::Some(sets) => sets.get(&(list, limit)).copied(),
+        }
+    }
+}
+
+impl Which {
+    fn of(numbers: impl Iterator<Item = u32>) -> Self {
+        let numbers: Vec<_> = numbers.collect();
+        let mut few = [UNLISTED; FEW];
+        match few.get_mut(..numbers.len()) {
+            Some(room) => {
+                room.copy_from_slice(&numbers);
+                Self::Few(few)
+            }
+            None => Self::Many(numbers.into()),
+        }
+    }
+
+    /// The number of a list of the slot; `None` for rules that have no list.
+    #[inline]
+    fn get(&self, list: usize) -> Option<u32> {
+        let number = match self {
+            Self::Few(few) => few.get(list),
+            Self::Many(many) => many.get(list),
+        };
+        number.copied().filter(|number| *number != UNLISTED)
+    }
+}
+
+/// Different things, in the order in which they first came.
+struct Numbered<T> {
+    numbers: HashMap<T, u32>,
+    things: Vec<T>,
+}
+
+impl<T> Default for Numbered<T> {
+    fn default() -> Self {
+        Self { numbers: HashMap::new(), things: Vec::new() }
+    }
+}
+
+impl<T: Clone + Eq + Hash> Numbered<T> {
+    fn number(&mut self, thing: T) -> u32 {
+        let next = u32::try_from(self.things.len()).unwrap_or(u32::MAX);
+        *self.numbers.entry(thing).or_insert_with_key(|thing| {
+            self.things.push(thing.clone());
+            next
+        })
     }
 }
 
 /// The sets so far.
-struct Making<'k> {
+struct Sets<'k> {
     known: &'k Permissions,
     sets: Vec<PermissionSet>,
-    numbers: Numbers,
+    numbers: HashMap<List, u32>,
 }
 
-impl Making<'_> {
-    fn set(&mut self, list: Option<Vec<Permission>>) -> u32 {
+impl Sets<'_> {
+    fn number(&mut self, list: List) -> u32 {
         if let Some(number) = self.numbers.get(&list) {
             return *number;
         }
@@ -74,47 +210,72 @@ impl Making<'_> {
     }
 }
 
-/// What accounts limit their keys to: few lists, by the positions of many accounts.
-struct Limits {
-    numbers: Numbers,
-    of: Vec<u32>,
-    lists: Vec<Option<Vec<Permission>>>,
-}
-
-impl Limits {
-    fn note(&mut self, limit: Option<&[Permission]>) {
-        let limit = limit.map(<[Permission]>::to_vec);
-        let next = u32::try_from(self.lists.len()).unwrap_or(u32::MAX);
-        let number = *self.numbers.entry(limit).or_insert_with_key(|limit| {
-            self.lists.push(limit.clone());
-            next
-        });
-        self.of.push(number);
-    }
-}
-
-/// The set of each key in a slot. Each pair of lists is met once.
-fn of_slot(
-    lists: &Lists<'_>,
-    accounts: &[(HeaderValue, u32)],
-    limits: &Limits,
-    making: &mut Making<'_>,
-) -> Box<[u32]> {
-    let mut met: HashMap<(usize, u32), u32> = HashMap::new();
-    let keys = lists.of_keys().map(|(own, account)| {
-        let own = own.and_then(|at| Some((at, lists.distinct().get(at)?.as_deref()?)));
-        let Some((at, list)) = own else { return accounts.get(account).map_or(0, |(_, set)| *set) };
-        let limit = limits.of.get(account).copied().unwrap_or(u32::MAX);
-        *met.entry((at, limit)).or_insert_with(|| {
-            let limit = limits.lists.get(limit as usize).and_then(|limit| limit.as_deref());
-            making.set(effective(Some(list), limit))
-        })
-    });
-    keys.collect()
-}
-
 /// A name as a header has it: a part of the same text. Names are visible ASCII, so this never falls
 /// back.
 pub(super) fn value(name: &Name) -> HeaderValue {
     HeaderValue::from_maybe_shared(name.bytes()).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::keys::{
+        Access, Account, EventRules, KeyDigest, KeyRecord, KeyStatus, KeyTableBuilder, Kind, Origin,
+    };
+
+    fn list(names: &str) -> Box<[Permission]> {
+        names.split(' ').map(|name| Permission::new(name).unwrap()).collect()
+    }
+
+    /// Keys of accounts that all have other limits, with lists that all differ.
+    fn table(accounts: u8, keys: u8) -> KeyTable {
+        let name = |number: u8| Name::new(&format!("n{number}")).unwrap();
+        let account = |number: u8| Account {
+            id: name(number),
+            name: None,
+            permissions: (number > 0).then(|| list(&format!("a{number} b{number} c"))),
+            disabled: false,
+            origin: Origin::default(),
+        };
+        let key = |number: u8| KeyRecord {
+            id: name(number),
+            account: name(number % accounts),
+            name: None,
+            digest: KeyDigest::from_bytes([number; 32]),
+            hint: None,
+            access: Some(Access::Read),
+            kind: Kind::Workspace,
+            permissions: (!number.is_multiple_of(5))
+                .then(|| list(&format!("a{} c d{number}", number % 7))),
+            ips: Box::default(),
+            events: EventRules::default(),
+            attributes: None,
+            basic: Some(true),
+            simple_auth: number.is_multiple_of(3).then(Box::default),
+            created: None,
+            replaces: None,
+            status: KeyStatus::Active { until: None },
+            origin: Origin::default(),
+        };
+        let mut builder = KeyTableBuilder::default();
+        builder.add((0..accounts).map(account), (0..keys).map(key));
+        builder.build().unwrap()
+    }
+
+    #[test]
+    fn every_key_has_its_own_list_within_the_limit_of_its_account() {
+        for (accounts, keys, few) in [(1, 1, true), (3, 20, true), (30, 200, false)] {
+            let table = table(accounts, keys);
+            let prepared = Prepared::new(&table, &Permissions::default(), || ());
+            assert_eq!(matches!(prepared.of, Grid::All(..)), few, "{accounts} {keys}");
+            for (at, key) in table.keys() {
+                let limit = table.account(at).unwrap().permissions.as_deref();
+                let own = effective(key.permissions().as_deref(), limit);
+                let wanted = PermissionSet::compile(own, &Permissions::default());
+                let set = prepared.set(&table, at).unwrap();
+                assert_eq!(set.header(), wanted.header(), "{}", key.id());
+                assert_eq!(prepared.account(&table, at).unwrap(), key.account().as_str());
+            }
+        }
+    }
 }

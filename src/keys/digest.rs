@@ -35,12 +35,13 @@ impl KeyDigest {
         self.0.ct_eq(&other.0).into()
     }
 
-    /// The first eight bytes as a number: uniform already, so it serves as the hash of an index.
+    /// The first eight bytes and the last eight as numbers: uniform, so they serve in the hash of an
+    /// index.
     #[must_use]
-    pub(super) fn bucket(&self) -> u64 {
-        let mut first = [0; 8];
-        first.copy_from_slice(self.0.split_at(8).0);
-        u64::from_le_bytes(first)
+    #[inline]
+    pub(super) fn ends(&self) -> [u64; 2] {
+        let number = |bytes: Option<&[u8; 8]>| bytes.map_or(0, |bytes| u64::from_le_bytes(*bytes));
+        [number(self.0.first_chunk()), number(self.0.last_chunk())]
     }
 }
 

@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use super::block::Block;
 use super::block::KeyRules;
 use super::block::Row;
+use super::block::Rows;
 use super::digest::KeyDigest;
 use super::record::Access;
 use super::record::AccountId;
@@ -25,7 +26,8 @@ use super::record::SimpleAuth;
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'t> {
     pub(super) block: &'t Block,
-    pub(super) row: &'t Row,
+    pub(super) rows: &'t Rows,
+    pub(super) row: Row<'t>,
     /// The position of the row in its block.
     pub(super) at: usize,
     pub(super) account: &'t AccountId,
@@ -40,11 +42,12 @@ impl<'t> Key<'t> {
     /// Public. Shares the table's text.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        self.block.name(self.row)
+        self.rows.short_name(self.at).unwrap_or_else(|| self.block.long_name(self.at))
     }
 
     /// The text of [`Key::id`].
     #[must_use]
+    #[inline]
     pub fn id_text(&self) -> &'t str {
         self.block.id(self.row)
     }
@@ -57,30 +60,35 @@ impl<'t> Key<'t> {
 
     /// What is stored instead of the key.
     #[must_use]
-    pub const fn digest(&self) -> &'t KeyDigest {
+    #[inline]
+    pub fn digest(&self) -> KeyDigest {
         self.row.digest()
     }
 
     /// `None` where the file does not say: `keys.default_access` applies.
     #[must_use]
-    pub const fn access(&self) -> Option<Access> {
+    #[inline]
+    pub fn access(&self) -> Option<Access> {
         self.row.access()
     }
 
     /// Workspace unless said.
     #[must_use]
-    pub const fn kind(&self) -> Kind {
+    #[inline]
+    pub fn kind(&self) -> Kind {
         self.row.kind()
     }
 
     /// Whether Basic may carry it; `None` where the file does not say.
     #[must_use]
-    pub const fn basic(&self) -> Option<bool> {
+    #[inline]
+    pub fn basic(&self) -> Option<bool> {
         self.row.basic()
     }
 
     /// Active or revoked.
     #[must_use]
+    #[inline]
     pub fn status(&self) -> KeyStatus {
         self.block.status(self.at, self.row)
     }
@@ -99,8 +107,9 @@ impl<'t> Key<'t> {
 
     /// Empty: from anywhere.
     #[must_use]
+    #[inline]
     pub fn ips(&self) -> &'t [IpNet] {
-        &self.rules().ips
+        if self.row.has_addresses() { &self.rules().ips } else { &[] }
     }
 
     /// Which events it may send.
@@ -124,7 +133,7 @@ impl<'t> Key<'t> {
     /// Where it stands.
     #[must_use]
     pub fn origin(&self) -> Origin {
-        let span = Block::span(self.row);
+        let span = self.row.span();
         Origin { file: self.file, span: span.start + self.base..span.end + self.base }
     }
 
@@ -137,7 +146,7 @@ impl<'t> Key<'t> {
     /// Whether it is the very same record, which two tables share.
     #[must_use]
     pub fn is(&self, other: &Self) -> bool {
-        std::ptr::eq(self.row, other.row)
+        self.row.is(other.row)
     }
 
     /// Whether two keys of one id say the same, wherever they stand. When they were made, and what
@@ -150,7 +159,7 @@ impl<'t> Key<'t> {
         let (ours, its) = (self.rules(), other.rules());
         self.account == other.account
             && self.row.notes() == other.row.notes()
-            && self.digest().matches(other.digest())
+            && self.digest().matches(&other.digest())
             && self.access() == other.access()
             && self.kind() == other.kind()
             && self.basic() == other.basic()

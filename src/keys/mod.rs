@@ -12,6 +12,7 @@ pub mod import;
 mod key;
 mod load;
 mod lock;
+mod owners;
 mod record;
 mod salt;
 mod sheet;
@@ -33,6 +34,6 @@ pub use record::{
 };
 pub use salt::new_salt;
 pub use sheet::Sheet;
-pub use table::{KeyIndex, KeyTable, KeyTableBuilder, Lists, TableError};
+pub use table::{KeyIndex, KeyTable, KeyTableBuilder, TableError};
 pub use token::{ApiKey, KeyPrefix, MintedKey, hint};
 pub use ulid::new_key_id;

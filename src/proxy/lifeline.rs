@@ -123,7 +123,7 @@ impl Owner {
         match self {
             Self::Nobody => None,
             Self::Placed(world, key) => {
-                world.snapshot().table().record(*key).map(|record| Mark::of(record.digest()))
+                world.snapshot().table().record(*key).map(|record| Mark::of(&record.digest()))
             }
             Self::Named(_, digest) => Some(Mark::of(digest)),
         }
@@ -134,9 +134,9 @@ impl Owner {
             let record = world.snapshot().table().record(*key);
             let record = record.ok_or(Denial::UnknownKey)?;
             if Arc::ptr_eq(world, current) {
-                return check(current.snapshot(), &record.id(), record.digest(), now);
+                return check(current.snapshot(), &record.id(), &record.digest(), now);
             }
-            *self = Self::Named(record.id(), record.digest().clone());
+            *self = Self::Named(record.id(), record.digest());
         }
         match self {
             Self::Nobody => Ok(()),

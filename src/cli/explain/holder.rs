@@ -71,7 +71,7 @@ fn revocation(matter: &Matter<'_>, record: Key<'_>) -> Option<Place> {
     let digester = matter.snapshot().digester();
     let names = |line: &str| {
         let entry = line.split('#').next().unwrap_or_default().trim();
-        let digest = || digester.parse(entry).is_ok_and(|digest| digest.matches(record.digest()));
+        let digest = || digester.parse(entry).is_ok_and(|digest| digest.matches(&record.digest()));
         entry == record.id_text() || digest()
     };
     let line = text.lines().position(names).map(|at| at + 1);

@@ -159,7 +159,7 @@ impl Tokens {
             login,
             id: URL_SAFE_NO_PAD.encode(nonce).into(),
             key: record.id(),
-            binding: self.signer.bind(record.digest()),
+            binding: self.signer.bind(&record.digest()),
             profile,
         };
         let alive = claims.is_live(now);
@@ -180,7 +180,7 @@ impl Verified<'_> {
             Kind::Workspace => self.claims.profile.is_none(),
             Kind::Profile => self.claims.profile.is_some() && record.simple_auth().is_some(),
         };
-        let same = mints && self.signer.binds(record.digest(), &self.claims.binding);
+        let same = mints && self.signer.binds(&record.digest(), &self.claims.binding);
         same.then_some((index, record))
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::hash::DefaultHasher;
 use std::hash::Hash as _;
 use std::hash::Hasher as _;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use hashbrown::HashMap as QuickMap;
@@ -11,25 +12,31 @@ use hashbrown::HashMap as QuickMap;
 use super::Block;
 use super::KeyRules;
 use super::MOST;
+use super::Rows;
 use super::row::Odd;
 use super::row::Placed;
-use super::row::Row;
+use super::row::SHORT;
+use super::row::STRIDE;
+use super::row::written;
 use crate::keys::draft::Draft;
 use crate::keys::draft::Rules;
+use crate::keys::owners::Owners;
 use crate::keys::record::Account;
 use crate::keys::record::Name;
 use crate::keys::record::Permission;
 use crate::keys::record::SimpleAuth;
 
 /// Collects what one block will hold.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(in crate::keys) struct BlockBuilder<'t> {
-    rows: Vec<Row>,
+    rows: Vec<u8>,
     odd: Vec<Odd>,
     texts: Vec<u8>,
-    owners: Numbered<&'t str>,
+    owners: Owners,
+    /// Whose key came last.
+    last: Option<(&'t str, u32)>,
     rules: Numbered<Rules<'t>>,
-    accounts: Vec<Account>,
+    accounts: Vec<Arc<Account>>,
 }
 
 /// Different things in the order in which they first came.
@@ -63,40 +70,62 @@ impl<T: Clone + Eq + std::hash::Hash> Numbered<T> {
 }
 
 impl<'t> BlockBuilder<'t> {
+    pub(in crate::keys) fn new(owners: &Owners) -> Self {
+        Self {
+            // All at once: what grew step by step would leave holes between the blocks that stay.
+            rows: Vec::with_capacity(MOST * STRIDE),
+            odd: Vec::new(),
+            texts: Vec::new(),
+            owners: owners.clone(),
+            last: None,
+            rules: Numbered::default(),
+            accounts: Vec::new(),
+        }
+    }
+
     /// Whether it holds as many keys as a block can.
     pub(in crate::keys) const fn is_full(&self) -> bool {
-        self.rows.len() >= MOST
+        self.rows.len() >= MOST * STRIDE
     }
 
     pub(in crate::keys) fn account(&mut self, account: Account) {
-        self.accounts.push(account);
+        self.accounts.push(Arc::new(account));
     }
 
     /// Adds a key; not to a block that is full.
     pub(in crate::keys) fn key(&mut self, draft: &Draft<'t>) {
         let text = u32::try_from(self.texts.len()).unwrap_or(u32::MAX);
-        self.texts.extend_from_slice(draft.id.as_bytes());
+        if draft.id.len() > SHORT {
+            self.texts.extend_from_slice(draft.id.as_bytes());
+        }
         let placed = Placed {
             text,
-            owner: self.owners.number(&draft.account),
+            owner: self.owner(draft.account),
             rules: (!draft.rules.is_empty()).then(|| self.rules.number(&draft.rules)),
             notes: notes(draft),
         };
-        let (row, odd) = Row::new(draft, &placed);
-        let number = u16::try_from(self.rows.len()).unwrap_or(u16::MAX);
+        let (row, odd) = written(draft, &placed);
+        let number = u16::try_from(self.rows.len() / STRIDE).unwrap_or(u16::MAX);
         let odd = odd.into_iter().flatten();
         self.odd.extend(odd.map(|(field, at)| Odd { row: number, field, at }));
-        self.rows.push(row);
+        self.rows.extend_from_slice(&row);
+    }
+
+    fn owner(&mut self, account: &'t str) -> u32 {
+        // Records that stand together are often of one account.
+        match self.last {
+            Some((last, number)) if last == account => number,
+            _ => self.last.insert((account, self.owners.number(account))).1,
+        }
     }
 
     pub(in crate::keys) fn build(self) -> Block {
-        let Self { rows, odd, mut texts, owners, rules, accounts } = self;
+        let Self { rows, odd, mut texts, owners, rules, accounts, .. } = self;
         let mut append = |text: &str| {
             let start = u32::try_from(texts.len()).unwrap_or(u32::MAX);
             texts.extend_from_slice(text.as_bytes());
             (start, u16::try_from(text.len()).unwrap_or(u16::MAX))
         };
-        let owners = owners.list.into_iter().map(&mut append).collect();
         let mut named = HashMap::new();
         let mut parts: Vec<(u32, u16)> = Vec::new();
         let mut number = |name: &'t str| {
@@ -114,8 +143,8 @@ impl<'t> BlockBuilder<'t> {
             Permission::shared(Name::shared(texts.slice(start..start + usize::from(length))))
         };
         let permissions = parts.into_iter().map(permission).collect();
-        let (rows, odd) = (rows.into(), odd.into());
-        Block { rows, odd, texts, owners, rules, permissions, accounts: accounts.into() }
+        let (rows, odd) = (Rows::of(&rows), odd.into());
+        Block { rows, owners, odd, texts, rules, permissions, accounts: accounts.into() }
     }
 }
 

@@ -1,48 +1,51 @@
-//! Some keys and accounts of one file, kept in little room: rows of 64 bytes, and one text that all
-//! names are parts of.
+//! Some keys and accounts of one file, kept in little room: rows that hold their ids, and one text
+//! that all other names are parts of.
 //!
 //! A block never changes, and does not know in which file it stands, nor where: two loads that
 //! found the same text share it.
 
 mod build;
 mod row;
+mod rows;
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 use ipnet::IpNet;
 
+use super::owners::Owners;
 use super::record::Account;
-use super::record::AccountId;
 use super::record::AttributeRules;
 use super::record::EventRules;
 use super::record::KeyId;
 use super::record::Name;
 use super::record::Permission;
 use super::record::SimpleAuth;
-use crate::source::Span;
 
 pub(super) use self::build::BlockBuilder;
 pub(super) use self::row::Row;
+pub(super) use self::rows::Rows;
 
 /// The most keys that one block holds.
 pub(super) const MOST: usize = 1 << 10;
 
 /// Some keys and accounts.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Block {
-    rows: Box<[Row]>,
+    rows: Rows,
+    /// What the numbers of owners in the rows mean.
+    owners: Owners,
     /// Instants that do not fit into a row.
     odd: Box<[row::Odd]>,
-    /// The ids of the rows, then whatever else is named.
+    /// Ids that are too long for their rows, and whatever else is named.
     texts: Bytes,
-    /// The accounts that the rows belong to, as parts of the texts.
-    owners: Box<[(u32, u16)]>,
     rules: Box<[KeyRules]>,
     permissions: Box<[Permission]>,
-    accounts: Box<[Account]>,
+    accounts: Box<[Arc<Account>]>,
 }
 
 /// What few keys have, or many keys have alike.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct KeyRules {
     /// As numbers of the block's permissions.
     permissions: Option<Box<[u32]>>,
@@ -53,47 +56,58 @@ pub(super) struct KeyRules {
 }
 
 impl Block {
-    pub(super) fn rows(&self) -> &[Row] {
+    #[inline]
+    pub(super) const fn rows(&self) -> &Rows {
         &self.rows
     }
 
     /// The accounts that are defined in it; their spans count from its beginning.
-    pub(super) fn accounts(&self) -> &[Account] {
+    pub(super) fn accounts(&self) -> &[Arc<Account>] {
         &self.accounts
     }
 
-    /// How many different accounts its keys belong to.
-    pub(super) const fn owners(&self) -> usize {
-        self.owners.len()
+    /// The same, with the numbers that other owners have.
+    pub(super) fn owned_by(&self, owners: &Owners) -> Self {
+        let number = |old| owners.number(self.owners.name(old).as_ref().map_or("", Name::as_str));
+        Self {
+            rows: self.rows.owned_by(number),
+            owners: owners.clone(),
+            odd: self.odd.clone(),
+            texts: self.texts.clone(),
+            rules: self.rules.clone(),
+            permissions: self.permissions.clone(),
+            accounts: self.accounts.clone(),
+        }
     }
 
-    /// One of the accounts that its keys belong to.
-    pub(super) fn owner(&self, at: usize) -> &str {
-        let Some((start, length)) = self.owners.get(at) else { return "" };
-        self.text(*start, usize::from(*length))
+    /// The text of an id.
+    #[inline]
+    pub(super) fn id<'b>(&'b self, row: Row<'b>) -> &'b str {
+        let bytes = row.short_id().unwrap_or_else(|| self.long_id(row));
+        std::str::from_utf8(bytes).unwrap_or_default()
     }
 
-    /// As [`Block::owner`], as a name that shares the text.
-    pub(super) fn owner_name(&self, at: usize) -> AccountId {
-        let (start, length) = self.owners.get(at).copied().unwrap_or_default();
-        self.shared(start, usize::from(length))
+    fn long_id(&self, row: Row<'_>) -> &[u8] {
+        let start = row.text() as usize;
+        self.texts.get(start..start + row.id_length()).unwrap_or_default()
     }
 
-    pub(super) fn id(&self, row: &Row) -> &str {
-        self.text(row.text(), row.id_length())
+    /// The id of the row at a position, as a name of its own, which shares the text.
+    pub(super) fn name(&self, at: usize) -> KeyId {
+        let short = self.rows.short_name(at);
+        short.unwrap_or_else(|| self.long_name(at))
     }
 
-    /// The id as a name of its own, which shares the text.
-    pub(super) fn name(&self, row: &Row) -> KeyId {
-        self.shared(row.text(), row.id_length())
+    /// As [`Block::name`], where the id is too long for the row.
+    pub(super) fn long_name(&self, at: usize) -> KeyId {
+        let place = self.rows.get(at).map(|row| (row.text() as usize, row.id_length()));
+        let range = place.map_or(0..0, |(start, length)| start..start + length);
+        // Within the text: so it was built.
+        let inside = range.end <= self.texts.len();
+        Name::shared(if inside { self.texts.slice(range) } else { Bytes::new() })
     }
 
-    /// The bytes of a row's id in the text that the block was read from.
-    pub(super) const fn span(row: &Row) -> Span {
-        row.span()
-    }
-
-    pub(super) fn rules(&self, row: &Row) -> Option<&KeyRules> {
+    pub(super) fn rules(&self, row: Row<'_>) -> Option<&KeyRules> {
         self.rules.get(row.rules()?)
     }
 
@@ -115,26 +129,14 @@ impl Block {
         self.odd.get(at).map(|odd| odd.at)
     }
 
-    pub(super) fn created(&self, at: usize, row: &Row) -> Option<jiff::Timestamp> {
+    pub(super) fn created(&self, at: usize, row: Row<'_>) -> Option<jiff::Timestamp> {
         let odd = || self.odd(u16::try_from(at).ok()?, row::Field::Created);
         row.created().unwrap_or_else(odd)
     }
 
-    pub(super) fn status(&self, at: usize, row: &Row) -> super::KeyStatus {
+    #[inline]
+    pub(super) fn status(&self, at: usize, row: Row<'_>) -> super::KeyStatus {
         let odd = || self.odd(u16::try_from(at).ok()?, row::Field::Status);
         row.status(odd)
-    }
-
-    fn shared(&self, start: u32, length: usize) -> Name {
-        let range = start as usize..start as usize + length;
-        // Within the text: so it was built.
-        let inside = range.end <= self.texts.len();
-        Name::shared(if inside { self.texts.slice(range) } else { Bytes::new() })
-    }
-
-    fn text(&self, start: u32, length: usize) -> &str {
-        let start = start as usize;
-        let bytes = self.texts.get(start..start + length).unwrap_or_default();
-        std::str::from_utf8(bytes).unwrap_or_default()
     }
 }

@@ -1,4 +1,6 @@
-//! One key in 64 bytes, which is what a processor fetches at a time.
+//! One key in 96 bytes: a line and a half of what a processor fetches at a time.
+//!
+//! Rows are bytes, so that the id, which stands in its row, can be shared as a part of them.
 
 use jiff::Timestamp;
 
@@ -9,28 +11,32 @@ use crate::keys::record::KeyStatus;
 use crate::keys::record::Kind;
 use crate::source::Span;
 
+/// How many bytes a row takes.
+pub(super) const STRIDE: usize = 96;
+/// Where in it the id stands, and how long one is at most that does; longer ones are elsewhere.
+pub(super) const ID: usize = 64;
+pub(super) const SHORT: usize = STRIDE - ID;
+
+// What else stands where: instants until when or since when, the first byte of the id as it is
+// written in the file, and what tells whether the notes for people are still the same.
+const DIGEST: usize = 0;
+const OWNER: usize = 32;
+const RULES: usize = 36;
+const FLAGS: usize = 38;
+/// One less than it is: 1 to 256.
+const ID_LENGTH: usize = 39;
+const INSTANT: usize = 40;
+const CREATED: usize = 44;
+const SPAN: usize = 48;
+const SPAN_LENGTH: usize = 52;
+const NOTES: usize = 54;
+
 /// One key. What it names, its block knows.
-#[derive(Debug)]
-#[repr(align(64))]
-pub(in crate::keys) struct Row {
-    digest: KeyDigest,
-    /// Tells whether the notes for people are still the same.
-    notes: u64,
-    text: u32,
-    span: u32,
-    created: u32,
-    /// Until when, or since when it is revoked.
-    instant: u32,
-    owner: u16,
-    rules: u16,
-    span_length: u16,
-    /// One less than it is: 1 to 256.
-    id_length: u8,
-    flags: u8,
-}
+#[derive(Clone, Copy, Debug)]
+pub(in crate::keys) struct Row<'b>(&'b [u8; STRIDE]);
 
 /// An instant that has parts of a second, or is too far away.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Odd {
     pub(super) row: u16,
     pub(super) field: Field,
@@ -46,8 +52,9 @@ pub(super) enum Field {
 
 /// What a block knows of a key that is put into it.
 pub(super) struct Placed {
+    /// Where its id begins, if it is long.
     pub(super) text: u32,
-    pub(super) owner: u16,
+    pub(super) owner: u32,
     pub(super) rules: Option<u16>,
     pub(super) notes: u64,
 }
@@ -63,104 +70,174 @@ const PROFILE: u8 = 1 << 2;
 const REVOKED: u8 = 1 << 3;
 const BASIC_SAID: u8 = 1 << 4;
 const BASIC: u8 = 1 << 5;
+const ADDRESSES: u8 = 1 << 6;
 
-impl Row {
-    /// A row, and the instants that do not fit into it.
-    pub(super) fn new(
-        draft: &Draft<'_>,
-        placed: &Placed,
-    ) -> (Self, [Option<(Field, Timestamp)>; 2]) {
-        let (revoked, instant) = match draft.status {
-            KeyStatus::Active { until } => (false, until),
-            KeyStatus::Revoked { at } => (true, at),
-        };
-        let flag = |set: bool, flag: u8| if set { flag } else { 0 };
-        let flags = match draft.access {
-            None => 0,
-            Some(Access::Read) => READ,
-            Some(Access::Write) => WRITE,
-        };
-        let flags = flags
-            | flag(draft.kind == Kind::Profile, PROFILE)
-            | flag(revoked, REVOKED)
-            | flag(draft.basic.is_some(), BASIC_SAID)
-            | flag(draft.basic == Some(true), BASIC);
-        let (created, odd_created) = packed(draft.created);
-        let (instant, odd_instant) = packed(instant);
-        let row = Self {
-            digest: draft.digest.clone(),
-            notes: placed.notes,
-            text: placed.text,
-            span: u32::try_from(draft.span.start).unwrap_or(u32::MAX),
-            created,
-            instant,
-            owner: placed.owner,
-            rules: placed.rules.unwrap_or(NO_RULES),
-            span_length: u16::try_from(draft.span.len()).unwrap_or(u16::MAX),
-            id_length: u8::try_from(draft.id.len().saturating_sub(1)).unwrap_or(u8::MAX),
-            flags,
-        };
-        let odd =
-            [odd_created.map(|at| (Field::Created, at)), odd_instant.map(|at| (Field::Status, at))];
-        (row, odd)
+/// The bytes of a row, and the instants that do not fit into it.
+pub(super) fn written(
+    draft: &Draft<'_>,
+    placed: &Placed,
+) -> ([u8; STRIDE], [Option<(Field, Timestamp)>; 2]) {
+    let instant = match draft.status {
+        KeyStatus::Active { until } => until,
+        KeyStatus::Revoked { at } => at,
+    };
+    let (created, odd_created) = packed(draft.created);
+    let (instant, odd_instant) = packed(instant);
+    let span_length = u16::try_from(draft.span.len()).unwrap_or(u16::MAX);
+    let id_length = u8::try_from(draft.id.len().saturating_sub(1)).unwrap_or(u8::MAX);
+    let mut row = [0; STRIDE];
+    let mut put = |at: usize, bytes: &[u8]| {
+        let room = row.get_mut(at..at + bytes.len());
+        room.into_iter().for_each(|room| room.copy_from_slice(bytes));
+    };
+    put(DIGEST, draft.digest.as_bytes());
+    put(OWNER, &placed.owner.to_le_bytes());
+    put(RULES, &placed.rules.unwrap_or(NO_RULES).to_le_bytes());
+    put(FLAGS, &[flags(draft)]);
+    put(ID_LENGTH, &[id_length]);
+    put(INSTANT, &instant.to_le_bytes());
+    put(CREATED, &created.to_le_bytes());
+    put(SPAN, &u32::try_from(draft.span.start).unwrap_or(u32::MAX).to_le_bytes());
+    put(SPAN_LENGTH, &span_length.to_le_bytes());
+    put(NOTES, &placed.notes.to_le_bytes());
+    match draft.id.len() > SHORT {
+        true => put(ID, &placed.text.to_le_bytes()),
+        false => put(ID, draft.id.as_bytes()),
+    }
+    let odd =
+        [odd_created.map(|at| (Field::Created, at)), odd_instant.map(|at| (Field::Status, at))];
+    (row, odd)
+}
+
+fn flags(draft: &Draft<'_>) -> u8 {
+    let flag = |set: bool, flag: u8| if set { flag } else { 0 };
+    let access = match draft.access {
+        None => 0,
+        Some(Access::Read) => READ,
+        Some(Access::Write) => WRITE,
+    };
+    access
+        | flag(draft.kind == Kind::Profile, PROFILE)
+        | flag(matches!(draft.status, KeyStatus::Revoked { .. }), REVOKED)
+        | flag(draft.basic.is_some(), BASIC_SAID)
+        | flag(draft.basic == Some(true), BASIC)
+        | flag(!draft.rules.ips.is_empty(), ADDRESSES)
+}
+
+/// Has a row belong to another owner.
+pub(super) fn give(row: &mut [u8], owner: u32) {
+    let room = row.get_mut(OWNER..RULES);
+    room.into_iter().for_each(|room| room.copy_from_slice(&owner.to_le_bytes()));
+}
+
+impl<'b> Row<'b> {
+    /// A row that says nothing.
+    pub(super) const NONE: Self = Self(&[0; STRIDE]);
+
+    /// The row of these bytes; `None` where they are too few.
+    #[inline]
+    pub(super) fn at(bytes: &'b [u8]) -> Option<Self> {
+        bytes.first_chunk().map(Self)
     }
 
-    pub(in crate::keys) const fn digest(&self) -> &KeyDigest {
-        &self.digest
+    /// Whether it is the very same one.
+    pub(in crate::keys) fn is(self, other: Row<'_>) -> bool {
+        std::ptr::eq(self.0, other.0)
     }
 
-    pub(in crate::keys) const fn notes(&self) -> u64 {
-        self.notes
+    #[inline]
+    fn field<const AT: usize, const LENGTH: usize>(self) -> [u8; LENGTH] {
+        let bytes = self.0.get(AT..).and_then(<[u8]>::first_chunk);
+        bytes.copied().unwrap_or([0; LENGTH])
     }
 
-    pub(super) const fn text(&self) -> u32 {
-        self.text
+    #[inline]
+    pub(in crate::keys) fn digest(self) -> KeyDigest {
+        KeyDigest::from_bytes(self.field::<DIGEST, 32>())
     }
 
-    pub(super) const fn id_length(&self) -> usize {
-        self.id_length as usize + 1
+    pub(in crate::keys) fn notes(self) -> u64 {
+        u64::from_le_bytes(self.field::<NOTES, 8>())
     }
 
-    pub(super) const fn span(&self) -> Span {
-        let start = self.span as usize;
-        start..start + self.span_length as usize
+    /// Where the id begins, if it is long.
+    pub(super) fn text(self) -> u32 {
+        u32::from_le_bytes(self.field::<ID, 4>())
     }
 
-    pub(in crate::keys) const fn owner(&self) -> usize {
-        self.owner as usize
+    /// The bytes of the id, unless it is long.
+    #[inline]
+    pub(super) fn short_id(self) -> Option<&'b [u8]> {
+        self.0.get(ID..ID + self.id_length())
     }
 
-    pub(in crate::keys) const fn rules(&self) -> Option<usize> {
-        if self.rules == NO_RULES { None } else { Some(self.rules as usize) }
+    #[inline]
+    pub(super) fn id_length(self) -> usize {
+        let [length] = self.field::<ID_LENGTH, 1>();
+        usize::from(length) + 1
     }
 
-    pub(in crate::keys) const fn access(&self) -> Option<Access> {
-        match self.flags & ACCESS {
+    pub(in crate::keys) fn span(self) -> Span {
+        let start = u32::from_le_bytes(self.field::<SPAN, 4>()) as usize;
+        start..start + usize::from(u16::from_le_bytes(self.field::<SPAN_LENGTH, 2>()))
+    }
+
+    /// The number of whom it belongs to.
+    #[inline]
+    pub(in crate::keys) fn owner(self) -> u32 {
+        u32::from_le_bytes(self.field::<OWNER, 4>())
+    }
+
+    #[inline]
+    pub(in crate::keys) fn rules(self) -> Option<usize> {
+        let rules = u16::from_le_bytes(self.field::<RULES, 2>());
+        if rules == NO_RULES { None } else { Some(usize::from(rules)) }
+    }
+
+    #[inline]
+    fn flags(self) -> u8 {
+        let [flags] = self.field::<FLAGS, 1>();
+        flags
+    }
+
+    #[inline]
+    pub(in crate::keys) fn access(self) -> Option<Access> {
+        match self.flags() & ACCESS {
             READ => Some(Access::Read),
             WRITE => Some(Access::Write),
             _ => None,
         }
     }
 
-    pub(in crate::keys) const fn kind(&self) -> Kind {
-        if self.flags & PROFILE == 0 { Kind::Workspace } else { Kind::Profile }
+    #[inline]
+    pub(in crate::keys) fn kind(self) -> Kind {
+        if self.flags() & PROFILE == 0 { Kind::Workspace } else { Kind::Profile }
     }
 
-    pub(in crate::keys) const fn basic(&self) -> Option<bool> {
-        if self.flags & BASIC_SAID == 0 { None } else { Some(self.flags & BASIC != 0) }
+    #[inline]
+    pub(in crate::keys) fn basic(self) -> Option<bool> {
+        if self.flags() & BASIC_SAID == 0 { None } else { Some(self.flags() & BASIC != 0) }
     }
 
-    pub(in crate::keys) const fn is_revoked(&self) -> bool {
-        self.flags & REVOKED != 0
+    #[inline]
+    pub(in crate::keys) fn is_revoked(self) -> bool {
+        self.flags() & REVOKED != 0
+    }
+
+    /// Whether its rules list addresses.
+    #[inline]
+    pub(in crate::keys) fn has_addresses(self) -> bool {
+        self.flags() & ADDRESSES != 0
     }
 
     /// `None` where the block has to be asked.
-    pub(super) fn created(&self) -> Option<Option<Timestamp>> {
-        unpacked(self.created)
+    pub(super) fn created(self) -> Option<Option<Timestamp>> {
+        unpacked(u32::from_le_bytes(self.field::<CREATED, 4>()))
     }
 
-    pub(super) fn status(&self, odd: impl FnOnce() -> Option<Timestamp>) -> KeyStatus {
-        let instant = unpacked(self.instant).unwrap_or_else(odd);
+    #[inline]
+    pub(super) fn status(self, odd: impl FnOnce() -> Option<Timestamp>) -> KeyStatus {
+        let instant = unpacked(u32::from_le_bytes(self.field::<INSTANT, 4>())).unwrap_or_else(odd);
         match self.is_revoked() {
             true => KeyStatus::Revoked { at: instant },
             false => KeyStatus::Active { until: instant },
@@ -191,8 +268,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_row_is_what_a_processor_fetches_at_a_time() {
-        assert_eq!(size_of::<Row>(), 64);
+    fn what_a_row_holds_stands_side_by_side() {
+        let ends = [OWNER, RULES, FLAGS, ID_LENGTH, INSTANT, CREATED, SPAN, SPAN_LENGTH, NOTES];
+        let begins = [32, OWNER + 4, RULES + 2, FLAGS + 1, ID_LENGTH + 1, INSTANT + 4, CREATED + 4];
+        let begins = begins.into_iter().chain([SPAN + 4, SPAN_LENGTH + 2]);
+        assert!(ends.into_iter().eq(begins));
+        const { assert!(NOTES + 8 <= ID) };
     }
 
     #[test]

@@ -150,7 +150,7 @@ fn a_file_in_pieces_is_the_same_as_the_whole_and_only_what_changed_is_made_again
             assert!(quick.says_the_same(&whole), "{}", quick.id());
         }
         for (at, key) in whole.keys() {
-            let found = quick.find(key.digest()).unwrap();
+            let found = quick.find(&key.digest()).unwrap();
             assert_eq!(found.1.id(), key.id(), "{at:?}");
             assert_eq!(quick.find_id(&key.id()).unwrap().0, found.0);
         }

@@ -65,35 +65,38 @@ impl Cutter {
         self.blank
     }
 
-    /// The next pieces, with where each begins; none at the end.
-    pub(super) fn next(&mut self, most: usize) -> io::Result<Vec<(usize, Vec<u8>)>> {
-        let mut pieces = Vec::new();
-        while pieces.len() < most {
+    /// The next piece, with where it begins; none at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<(usize, &[u8])>> {
+        let length = loop {
             clock::give_way();
             match self.find_end() {
-                Some(end) => pieces.extend(self.take(end)),
-                None if self.at_end => {
-                    pieces.extend(self.take(self.rest().len()));
-                    break;
-                }
+                Some(end) => break end,
+                None if self.at_end => break self.rest().len(),
                 None => self.fill()?,
             }
+        };
+        let (base, start) = (self.base, self.taken);
+        self.base += length;
+        self.taken += length;
+        (self.looked, self.headers) = (0, 0);
+        let piece = self.buffer.get(start..start + length).unwrap_or_default();
+        self.blank &= piece.iter().all(u8::is_ascii_whitespace);
+        Ok((!piece.is_empty()).then_some((base, piece)))
+    }
+
+    /// So many of the next pieces, to be kept for a while.
+    pub(super) fn some(&mut self, most: usize) -> io::Result<Vec<(usize, Vec<u8>)>> {
+        let mut pieces = Vec::new();
+        while pieces.len() < most
+            && let Some((base, piece)) = self.next()?
+        {
+            pieces.push((base, piece.to_vec()));
         }
         Ok(pieces)
     }
 
     fn rest(&self) -> &[u8] {
         self.buffer.get(self.taken..).unwrap_or_default()
-    }
-
-    fn take(&mut self, end: usize) -> Option<(usize, Vec<u8>)> {
-        let piece = self.rest().get(..end).unwrap_or_default().to_vec();
-        let base = self.base;
-        self.taken += piece.len();
-        self.base += piece.len();
-        (self.looked, self.headers) = (0, 0);
-        self.blank &= piece.iter().all(u8::is_ascii_whitespace);
-        (!piece.is_empty()).then_some((base, piece))
     }
 
     /// Looks for the end of a piece in what was read.

@@ -28,6 +28,8 @@ use sha2::Sha256;
 use self::cut::Cutter;
 use self::piece::Piece;
 use super::digest::Digester;
+use super::file::KeyFile;
+use super::owners::Owners;
 use super::sheet::Sheet;
 use super::token::ApiKey;
 use crate::clock;
@@ -40,6 +42,17 @@ pub struct KeyStore {
     /// By what the digests were read, with the pepper.
     digester: Option<Digester>,
     depth: Depth,
+    owners: Owners,
+    /// How many owners there were when all files had been read for them.
+    first_owners: Option<usize>,
+}
+
+/// How files are read.
+#[derive(Clone, Copy)]
+struct How<'h> {
+    digester: &'h Digester,
+    depth: Depth,
+    owners: &'h Owners,
 }
 
 /// What is kept of a file.
@@ -69,6 +82,10 @@ struct Held {
     pieces: Vec<Piece>,
 }
 
+/// How many owners there may be at least, and how many times as many as at first, before those that
+/// are gone are forgotten.
+const FEW_OWNERS: usize = 1 << 12;
+const MORE_OWNERS: usize = 4;
 /// How much is worth a second thread.
 const MUCH: usize = 16;
 /// From which size, in bytes, it is better to wait than to read twice.
@@ -82,7 +99,9 @@ impl KeyStore {
     /// For each file whether it can be read at all.
     pub fn load(&mut self, paths: &[PathBuf], digester: &Digester) -> Vec<io::Result<Loaded>> {
         self.require_pepper(digester);
-        let depth = self.depth;
+        self.forget_owners();
+        let (depth, owners) = (self.depth, self.owners.clone());
+        let how = How { digester, depth, owners: &owners };
         let threads = match depth {
             // What stays is to lie in the memory of the process's first thread, which loads it: of
             // all threads' memory glibc puts only that into large pages, where a look into a large
@@ -104,7 +123,6 @@ impl KeyStore {
             match same {
                 Some(_) => None,
                 None => {
-                    let how = (digester, depth);
                     let read = Held::read(path, *mark, held.as_ref(), how, threads);
                     Some(read.map(|held| held.marked(now)))
                 }
@@ -128,7 +146,15 @@ impl KeyStore {
             results.push(Ok(held.loaded.clone()));
             self.held.insert(path.clone(), held);
         }
+        self.first_owners.get_or_insert_with(|| owners.len());
         results
+    }
+
+    /// What the full reader found in a file that could not be loaded otherwise, to make one table of
+    /// it and of what was.
+    #[must_use]
+    pub fn sheet(&self, file: &KeyFile) -> Arc<Sheet> {
+        Arc::new(Sheet::owned_by(&self.owners, file))
     }
 
     /// What a file holds that was read before: a digest that is the same as long as its contents
@@ -139,7 +165,8 @@ impl KeyStore {
         if mark.is_some() && held.mark == mark {
             return Some(held.loaded.digest);
         }
-        let how = (self.digester.as_ref()?, self.depth);
+        let how =
+            How { digester: self.digester.as_ref()?, depth: self.depth, owners: &self.owners };
         let read = Held::read(path, mark, Some(held), how, 1);
         let Ok(held) = read.map(|read| read.marked(now)) else {
             self.held.remove(path);
@@ -179,6 +206,15 @@ impl KeyStore {
         self.held.values_mut().for_each(|held| held.mark = None);
     }
 
+    /// Begins anew with the owners where most are likely to be gone: then all files are read again.
+    fn forget_owners(&mut self) {
+        let most = self.first_owners.map(|first| first.saturating_mul(MORE_OWNERS).max(FEW_OWNERS));
+        if most.is_some_and(|most| self.owners.len() > most) {
+            (self.owners, self.first_owners) = (Owners::default(), None);
+            self.held.clear();
+        }
+    }
+
     /// What was read under another pepper means something else.
     fn require_pepper(&mut self, digester: &Digester) {
         let probe =
@@ -196,7 +232,7 @@ impl Held {
         path: &Path,
         mark: Option<Mark>,
         before: Option<&Self>,
-        how: (&Digester, Depth),
+        how: How<'_>,
         threads: usize,
     ) -> io::Result<Self> {
         let known = before.iter().flat_map(|before| &before.pieces);
@@ -205,29 +241,35 @@ impl Held {
         let mut pieces: Vec<Piece> = Vec::new();
         let mut whole = Sha256::new();
         let mut sound = true;
-        loop {
-            let texts = cutter.next(MUCH)?;
-            if texts.is_empty() {
-                break;
+        let mut add = |piece: Result<Piece, [u8; 32]>| match piece {
+            Ok(piece) => {
+                whole.update(piece.digest);
+                pieces.push(piece);
             }
-            let read = in_parallel(&texts, threads, |(base, text), _| {
-                Piece::read(*base, text, &known, how)
-            });
-            for piece in read {
-                match piece {
-                    Ok(piece) => {
-                        whole.update(piece.digest);
-                        pieces.push(piece);
-                    }
-                    Err(digest) => {
-                        whole.update(digest);
-                        sound = false;
-                    }
+            Err(digest) => {
+                whole.update(digest);
+                sound = false;
+            }
+        };
+        if threads < 2 {
+            // Where it lies: what requests have in the processor's cache stays there.
+            while let Some((base, text)) = cutter.next()? {
+                add(Piece::read(base, text, &known, how));
+            }
+        } else {
+            loop {
+                let texts = cutter.some(MUCH)?;
+                if texts.is_empty() {
+                    break;
                 }
+                let read = in_parallel(&texts, threads, |(base, text), _| {
+                    Piece::read(*base, text, &known, how)
+                });
+                read.into_iter().for_each(&mut add);
             }
         }
         let sheet = (sound && !cutter.was_blank()).then(|| {
-            let mut sheet = Sheet::default();
+            let mut sheet = Sheet::new(how.owners.clone());
             for Piece { base, blocks, .. } in &pieces {
                 blocks.iter().for_each(|block| sheet.push(*base, Arc::clone(block)));
             }

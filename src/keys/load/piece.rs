@@ -8,10 +8,10 @@ use sha2::Digest as _;
 use sha2::Sha256;
 
 use super::Depth;
+use super::How;
 use crate::clock;
 use crate::keys::block::Block;
 use crate::keys::block::BlockBuilder;
-use crate::keys::digest::Digester;
 use crate::keys::file;
 use crate::keys::file::plain;
 use crate::keys::file::plain::Item;
@@ -42,9 +42,9 @@ impl Piece {
         base: usize,
         text: &[u8],
         known: &Known<'_>,
-        how: (&Digester, Depth),
+        how: How<'_>,
     ) -> Result<Self, [u8; 32]> {
-        let digest: [u8; 32] = match how.1 {
+        let digest: [u8; 32] = match how.depth {
             Depth::Keys => digest(text),
             Depth::Accounts => [0; 32],
         };
@@ -66,21 +66,22 @@ fn digest(text: &[u8]) -> [u8; 32] {
     digest.finalize().into()
 }
 
-fn plainly(text: &str, (digester, depth): (&Digester, Depth)) -> Option<Vec<Arc<Block>>> {
+fn plainly(text: &str, how: How<'_>) -> Option<Vec<Arc<Block>>> {
     let mut blocks = Vec::with_capacity(1);
-    let mut open = BlockBuilder::default();
+    let mut open = BlockBuilder::new(how.owners);
     let mut records = 0u32;
-    plain::read(text, digester, |item| {
+    plain::read(text, how.digester, |item| {
         records = records.wrapping_add(1);
         if records.is_multiple_of(RECORDS) {
             clock::give_way();
         }
         match item {
             Item::Account(account) => open.account(account),
-            Item::Key(_) if depth == Depth::Accounts => {}
+            Item::Key(_) if how.depth == Depth::Accounts => {}
             Item::Key(draft) => {
                 if open.is_full() {
-                    blocks.push(Arc::new(std::mem::take(&mut open).build()));
+                    let full = std::mem::replace(&mut open, BlockBuilder::new(how.owners));
+                    blocks.push(Arc::new(full.build()));
                 }
                 open.key(&draft);
             }
@@ -92,7 +93,7 @@ fn plainly(text: &str, (digester, depth): (&Digester, Depth)) -> Option<Vec<Arc<
 
 /// Reads a piece as if it were a file: records do not depend on those before them. Only where
 /// nothing at all is to be said of it is that what the whole file would say.
-fn fully(text: &str, (digester, depth): (&Digester, Depth)) -> Option<Vec<Arc<Block>>> {
+fn fully(text: &str, how: How<'_>) -> Option<Vec<Arc<Block>>> {
     // What stands before the first header could stand against those of the next piece.
     let mut lines = text.lines().map(str::trim_start);
     let first = lines.find(|line| !line.is_empty() && !line.starts_with('#'));
@@ -101,10 +102,13 @@ fn fully(text: &str, (digester, depth): (&Digester, Depth)) -> Option<Vec<Arc<Bl
     }
     let mut problems = Problems::default();
     let source = Source::new("", Path::new(""), text);
-    let mut read = file::parse(&source, 0, digester, &mut problems);
-    if depth == Depth::Accounts {
+    let mut read = file::parse(&source, 0, how.digester, &mut problems);
+    if how.depth == Depth::Accounts {
         read.keys.clear();
     }
-    let blocks = || Sheet::of(&read).parts().iter().map(|(_, block)| Arc::clone(block)).collect();
+    let blocks = || {
+        let sheet = Sheet::owned_by(how.owners, &read);
+        sheet.parts().iter().map(|(_, block)| Arc::clone(block)).collect()
+    };
     problems.is_empty().then(blocks)
 }

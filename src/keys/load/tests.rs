@@ -141,7 +141,7 @@ fn a_table_of_many_parts_finds_every_key_and_no_other_also_when_it_is_made_upon_
     for (table, gone) in [(&first, "seven"), (&second, "k7"), (&third, "k7")] {
         assert_eq!(table.len(), KEYS);
         for (at, key) in table.keys() {
-            assert_eq!(table.find(key.digest()).unwrap().0, at);
+            assert_eq!(table.find(&key.digest()).unwrap().0, at);
             assert_eq!(table.find_id(&key.id()).unwrap().0, at);
             assert_eq!(table.account(at).unwrap().id.as_str(), "acme");
         }

@@ -7,14 +7,16 @@
 mod build;
 mod error;
 mod index;
+mod places;
+mod slots;
 
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use super::block::Block;
 use super::block::MOST;
 use super::digest::KeyDigest;
 use super::key::Key;
+use super::owners::Owners;
 use super::record::Account;
 use super::record::KeyId;
 use super::record::Origin;
@@ -23,6 +25,8 @@ use super::record::Permission;
 pub use self::build::KeyTableBuilder;
 pub use self::error::TableError;
 use self::index::Index;
+use self::slots::Placed;
+use self::slots::Slots;
 
 /// The place of a key in its table. Means nothing in another table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -47,29 +51,26 @@ impl KeyIndex {
     }
 }
 
-/// A block, and where it stands in this table.
-#[derive(Clone, Debug)]
-struct Placed {
-    block: Arc<Block>,
-    file: usize,
-    /// Where in the file it begins.
-    base: usize,
-    /// The positions of the accounts that its keys belong to.
-    owners: Arc<[u32]>,
-}
-
 /// All keys and accounts of one load. Holds no digest twice and no key without its account.
 #[derive(Debug, Default)]
 pub struct KeyTable {
-    slots: Vec<Option<Placed>>,
+    slots: Slots,
     /// The slots in the order of the files.
     order: Vec<u32>,
     /// Those of them that hold keys.
     peopled: Vec<u32>,
-    /// The accounts in the order of the files: their slots, and their positions there.
-    accounts: Vec<(u32, u32)>,
+    /// The accounts in the order of the files, and their slots.
+    accounts: Vec<Arc<Account>>,
+    account_slots: Vec<u32>,
+    /// Whose keys these can be.
+    owners: Owners,
+    /// The positions of the accounts that are owners, by the numbers of these.
+    positions: Vec<u32>,
     index: Index,
 }
+
+/// The position of no account.
+const NOBODY: u32 = u32::MAX;
 
 impl KeyTable {
     /// The key of a presented key's digest.
@@ -88,12 +89,12 @@ impl KeyTable {
 
     /// A place that a digest draws.
     fn any(&self, digest: &KeyDigest) -> Option<KeyIndex> {
-        let random = digest.bucket();
+        let [random, _] = digest.ends();
         let pick = |of: usize, random: u64| {
             random.checked_rem(of as u64).and_then(|at| usize::try_from(at).ok())
         };
         let slot = *self.peopled.get(pick(self.peopled.len(), random >> 32)?)? as usize;
-        let rows = self.slots.get(slot)?.as_ref()?.block.rows().len();
+        let rows = self.slots.get(slot)?.rows.len();
         Some(KeyIndex::new(slot, pick(rows, random & u64::from(u32::MAX))?))
     }
 
@@ -106,36 +107,41 @@ impl KeyTable {
 
     /// The key at a place of this table.
     #[must_use]
+    #[inline]
     pub fn record(&self, index: KeyIndex) -> Option<Key<'_>> {
-        let placed = self.slots.get(index.slot())?.as_ref()?;
-        self.key(placed, index.row())
+        self.key(self.slots.get(index.slot())?, index.row())
     }
 
     /// The account of a key of this table.
     #[must_use]
+    #[inline]
     pub fn account(&self, index: KeyIndex) -> Option<&Account> {
-        let placed = self.slots.get(index.slot())?.as_ref()?;
-        let row = placed.block.rows().get(index.row())?;
-        self.account_at(*placed.owners.get(row.owner())? as usize)
+        self.accounts.get(self.account_position(index)?).map(|account| &**account)
     }
 
     /// The position of a key's account among [`KeyTable::accounts`].
     #[must_use]
+    #[inline]
     pub fn account_position(&self, index: KeyIndex) -> Option<usize> {
-        let placed = self.slots.get(index.slot())?.as_ref()?;
-        let row = placed.block.rows().get(index.row())?;
-        placed.owners.get(row.owner()).map(|at| *at as usize)
+        self.position(self.slots.row(index)?.owner())
+    }
+
+    /// Which of the lists of its slot is a key's own: its position in [`KeyTable::lists`].
+    #[must_use]
+    #[inline]
+    pub fn list(&self, index: KeyIndex) -> Option<usize> {
+        self.slots.row(index)?.rules()
     }
 
     /// How many keys there are.
     #[must_use]
-    pub fn len(&self) -> usize {
+    pub const fn len(&self) -> usize {
         self.index.len()
     }
 
     /// Whether there is no key.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
+    pub const fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
@@ -146,10 +152,10 @@ impl KeyTable {
 
     /// The keys that another table does not have word for word: those of blocks that are not shared.
     pub fn keys_beyond<'t>(&'t self, other: &Self) -> impl Iterator<Item = (KeyIndex, Key<'t>)> {
-        let shared = other.slots.iter().flatten().map(|placed| Arc::as_ptr(&placed.block));
+        let shared = other.slots.iter().map(|(_, placed)| Arc::as_ptr(&placed.block));
         let shared: HashSet<_> = shared.collect();
         let own = self.order.iter().map(|slot| *slot as usize).filter(move |slot| {
-            let placed = self.slots.get(*slot).and_then(Option::as_ref);
+            let placed = self.slots.get(*slot);
             placed.is_some_and(|placed| !shared.contains(&Arc::as_ptr(&placed.block)))
         });
         own.flat_map(|slot| self.keys_in(slot))
@@ -157,7 +163,7 @@ impl KeyTable {
 
     /// Every account, in the order of the files.
     pub fn accounts(&self) -> impl Iterator<Item = &Account> {
-        (0..self.accounts.len()).filter_map(|position| self.account_at(position))
+        self.accounts.iter().map(|account| &**account)
     }
 
     /// How many accounts there are.
@@ -172,69 +178,55 @@ impl KeyTable {
         self.slots.len()
     }
 
-    /// The lists of permissions that keys in a slot have, where any has one.
-    #[must_use]
-    pub fn lists(&self, slot: usize) -> Option<Lists<'_>> {
-        let placed = self.slots.get(slot)?.as_ref()?;
-        let lists = (0..placed.block.rules_len()).map(|at| placed.block.permissions_of(at));
-        let lists: Vec<_> = lists.collect();
-        lists.iter().any(Option::is_some).then_some(Lists { placed, lists })
+    /// The lists of permissions that keys in a slot have, each once; some stand for keys that have
+    /// other rules but no list.
+    pub fn lists(&self, slot: usize) -> impl Iterator<Item = Option<Vec<Permission>>> {
+        let block = self.slots.get(slot).map(|placed| &placed.block);
+        let lists = block.map_or(0, |block| block.rules_len());
+        (0..lists).map(move |at| block?.permissions_of(at))
     }
 
-    fn keys_in(&self, slot: usize) -> impl Iterator<Item = (KeyIndex, Key<'_>)> {
-        let placed = self.slots.get(slot).and_then(Option::as_ref);
-        let rows = placed.map_or(0, |placed| placed.block.rows().len());
-        (0..rows).filter_map(move |row| {
-            self.key(placed?, row).map(|key| (KeyIndex::new(slot, row), key))
-        })
-    }
-
-    fn key<'t>(&'t self, placed: &'t Placed, at: usize) -> Option<Key<'t>> {
-        let Placed { block, file, base, owners } = placed;
-        let row = block.rows().get(at)?;
-        let account = self.account_at(*owners.get(row.owner())? as usize)?;
-        Some(Key { block, row, at, account: &account.id, file: *file, base: *base })
-    }
-
-    fn account_at(&self, position: usize) -> Option<&Account> {
-        self.placed_account(position).map(|(_, account)| account)
+    /// For every key in a slot which of its lists is its own, and the position of its account.
+    pub fn holders(&self, slot: usize) -> impl Iterator<Item = (Option<usize>, usize)> {
+        let rows = self.slots.get(slot).into_iter().flat_map(|placed| placed.rows.iter());
+        rows.filter_map(|row| Some((row.rules(), self.position(row.owner())?)))
     }
 
     /// Where an account stands.
     #[must_use]
     pub fn account_origin(&self, position: usize) -> Origin {
-        self.placed_account(position).map_or_else(Origin::default, |(placed, account)| {
+        let account = self.accounts.get(position);
+        let slot = self.account_slots.get(position);
+        let placed = slot.and_then(|slot| self.slots.get(*slot as usize));
+        account.zip(placed).map_or_else(Origin::default, |(account, placed)| {
             let span = &account.origin.span;
             Origin { file: placed.file, span: span.start + placed.base..span.end + placed.base }
         })
     }
 
-    fn placed_account(&self, position: usize) -> Option<(&Placed, &Account)> {
-        let (slot, at) = self.accounts.get(position)?;
-        let placed = self.slots.get(*slot as usize)?.as_ref()?;
-        placed.block.accounts().get(*at as usize).map(|account| (placed, account))
-    }
-}
-
-/// The lists of permissions of the keys in a slot.
-#[derive(Debug)]
-pub struct Lists<'t> {
-    placed: &'t Placed,
-    lists: Vec<Option<Vec<Permission>>>,
-}
-
-impl Lists<'_> {
-    /// Every list once; some stand for keys that have other rules but no list.
-    #[must_use]
-    pub fn distinct(&self) -> &[Option<Vec<Permission>>] {
-        &self.lists
-    }
-
-    /// For every key which of them is its own, and the position of its account.
-    pub fn of_keys(&self) -> impl ExactSizeIterator<Item = (Option<usize>, usize)> {
-        self.placed.block.rows().iter().map(|row| {
-            let account = self.placed.owners.get(row.owner());
-            (row.rules(), account.map_or(0, |at| *at as usize))
+    fn keys_in(&self, slot: usize) -> impl Iterator<Item = (KeyIndex, Key<'_>)> {
+        let placed = self.slots.get(slot);
+        let rows = placed.map_or(0, |placed| placed.rows.len());
+        (0..rows).filter_map(move |row| {
+            self.key(placed?, row).map(|key| (KeyIndex::new(slot, row), key))
         })
     }
+
+    #[inline]
+    fn key<'t>(&'t self, placed: &'t Placed, at: usize) -> Option<Key<'t>> {
+        let Placed { rows, block, file, base } = placed;
+        let row = rows.get(at)?;
+        let account = &self.accounts.get(self.position(row.owner())?)?.id;
+        Some(Key { block, rows, row, at, account, file: *file, base: *base })
+    }
+
+    /// The position of an owner's account, if it has one.
+    #[inline]
+    fn position(&self, owner: u32) -> Option<usize> {
+        let position = *self.positions.get(owner as usize)?;
+        (position != NOBODY).then_some(position as usize)
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,7 +87,7 @@ impl Recorder {
         let table = told.world.as_ref().map(|world| world.snapshot().table());
         let keys = told.keys.iter().filter_map(|(key, client)| {
             let record = table?.record(*key)?;
-            Some((Mark::of(record.digest()), *client))
+            Some((Mark::of(&record.digest()), *client))
         });
         for (mark, client) in keys.chain(told.marks.iter().copied()) {
             let used = Use::new(told.at, client);
