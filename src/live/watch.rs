@@ -93,9 +93,6 @@ impl Watching {
     /// what the first load took and freed to the later ones of the same thread only.
     pub fn run(self) {
         let Self { live, reloader, hints, given, caught_up } = self;
-        // Requests go first. Not the very last: where they take all there is, one tenth of a
-        // core still sees to it that a key that was revoked is refused in time.
-        let _ = rustix::process::nice(NICENESS);
         if let Ok(Trigger::Begin | Trigger::Event | Trigger::Request) = given.recv() {
             Watch::new(live, reloader, hints).run(&given, &caught_up);
         }
@@ -137,6 +134,10 @@ impl Watch {
         self.look(0);
         // Not everybody waits.
         let _ = caught_up.try_send(());
+        // Requests go first, once somebody waits for them and no longer for us. Not the very last:
+        // where they take all there is, one tenth of a core still sees to it that a key that was
+        // revoked is refused in time.
+        let _ = rustix::process::nice(NICENESS);
         let mut polls = 0u32;
         loop {
             // What changed before a directory was watched was not reported.

@@ -143,15 +143,14 @@ fn beside(
     control: impl FnOnce() -> Result<(), ServeError> + Send,
 ) -> Result<(), ServeError> {
     let (watched, ends) = mpsc::channel::<()>();
+    // The system gives a signal to the first thread if that hears it, and while a disk hangs it does
+    // not wake for it.
+    signals::leave_to_others()?;
     thread::scope(|scope| {
         let control = move || {
-            let stop = Stop(hints);
-            let served = control();
-            drop(stop);
-            // Nothing is ever sent.
-            if ends.recv_timeout(LAST_RELOAD) == Err(RecvTimeoutError::Timeout) {
-                leave_it(&served);
-            }
+            let mut last = Last { hints, ends, served: Err("it panicked".to_owned()) };
+            let served = signals::hear().map_err(Into::into).and_then(|()| control());
+            last.served = served.as_ref().map(|&()| ()).map_err(ToString::to_string);
             served
         };
         let control =
@@ -163,23 +162,33 @@ fn beside(
 }
 
 /// Whatever becomes of the one who controls, the watching ends with it.
-struct Stop(Hints);
+struct Last {
+    hints: Hints,
+    ends: mpsc::Receiver<()>,
+    served: Result<(), String>,
+}
 
-impl Drop for Stop {
+impl Drop for Last {
     fn drop(&mut self) {
-        self.0.send(Trigger::Stop);
+        self.hints.send(Trigger::Stop);
+        // Nothing is ever sent.
+        if self.ends.recv_timeout(LAST_RELOAD) == Err(RecvTimeoutError::Timeout) {
+            self.leave_it();
+        }
     }
 }
 
-/// Ends the process in the middle of a reload: nothing of that matters any more.
-#[expect(clippy::disallowed_methods, reason = "the thread that should return may hang for ever")]
-fn leave_it(served: &Result<(), ServeError>) -> ! {
-    tracing::warn!("a reload is still under way: ending without it");
-    if let Err(error) = served {
-        tracing::error!(%error, "serving has failed");
+impl Last {
+    /// Ends the process in the middle of a reload: nothing of that matters any more.
+    #[expect(clippy::disallowed_methods, reason = "the thread that should return may never do")]
+    fn leave_it(&self) {
+        tracing::warn!("a reload is still under way: ending without it");
+        if let Err(error) = &self.served {
+            tracing::error!(error, "serving has failed");
+        }
+        observe::log::flush();
+        process::exit(i32::from(self.served.is_err()))
     }
-    observe::log::flush();
-    process::exit(i32::from(served.is_err()))
 }
 
 /// The sockets that we are to listen on: an older process's, or the service manager's.

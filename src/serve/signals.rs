@@ -3,7 +3,11 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
+use nix::sys::signal::SigSet;
+use nix::sys::signal::Signal as Number;
+use tokio::signal::unix::Signal;
+use tokio::signal::unix::SignalKind;
+use tokio::signal::unix::signal;
 
 /// The signals that mean something to us.
 pub(super) struct Signals {
@@ -58,4 +62,17 @@ impl Signals {
     pub(super) async fn end(&mut self) {
         while self.next().await != Told::End {}
     }
+}
+
+/// What [`Signals`] are.
+const MEANT: [Number; 4] = [Number::SIGTERM, Number::SIGINT, Number::SIGHUP, Number::SIGUSR2];
+
+/// Has other threads hear what this one would: those that do not begin as this one does.
+pub(super) fn leave_to_others() -> io::Result<()> {
+    Ok(SigSet::from_iter(MEANT).thread_block()?)
+}
+
+/// Has this thread hear what is meant for us, whatever thread began it.
+pub(super) fn hear() -> io::Result<()> {
+    Ok(SigSet::from_iter(MEANT).thread_unblock()?)
 }

@@ -399,9 +399,12 @@ fn a_key_that_is_revoked_while_the_new_process_begins_is_not_let_in_again() {
     let status = move || Client::tls(address).get("/", &[&bearer(READ)]).status;
     eventually("the key to be refused", || (status() == 401).then_some(()));
     kill_process(new, Signal::CONT).unwrap();
-    while !line.first.log.text().contains("handed over: draining") {
+    eventually("the new process to serve", || {
         assert_eq!(status(), 401, "it is let in again");
-    }
+        let log = line.first.log.text();
+        assert!(!log.contains("not handed over"), "{log}");
+        log.contains("handed over: draining").then_some(())
+    });
     for _ in 0..20 {
         assert_eq!(status(), 401, "it is let in again");
     }

@@ -145,12 +145,6 @@ impl Sidecar {
         line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
     }
 
-    /// How much it has read in all, in bytes.
-    pub(crate) fn characters_read(&self) -> u64 {
-        let counts = std::fs::read_to_string(format!("/proc/{}/io", self.child.id())).unwrap();
-        counts.lines().find_map(|line| line.strip_prefix("rchar: ")).unwrap().parse().unwrap()
-    }
-
     /// The process's id.
     pub(crate) fn pid(&self) -> Pid {
         Pid::from_raw(self.child.id().cast_signed()).unwrap()
