@@ -10,9 +10,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use http::header::CONNECTION;
-use http::{HeaderValue, Request, Response, StatusCode};
-use http_body::Body as _;
-use hyper::body::Incoming;
+use http::{HeaderValue, Response, StatusCode};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -26,7 +24,6 @@ use super::guard::{Guarded, Input};
 use super::http2::{self, Framed, Resets};
 use super::idle::IdleTimer;
 use super::intake::Intake;
-use super::last::{self, Last};
 use super::linger::linger;
 use super::outlet::Outlet;
 use super::peer::{self, Peer};
@@ -94,7 +91,6 @@ struct Client {
 impl Client {
     async fn secure(self, outlet: Outlet, socket: Socket) {
         let Some(config) = self.worker.world().tls().cloned() else { return };
-        socket.cork().greet();
         let handshake = TlsAcceptor::from(config).accept(outlet);
         // What is done once for a connection has memory of its own, or every idle connection would
         // keep room for it.
@@ -103,21 +99,15 @@ impl Client {
             self.worker.metrics().handshake(became(done.as_ref()));
             done
         });
-        let Some(Ok(stream)) = handshake.await else {
-            // What is wrong may wait in the place of a ticket.
-            return socket.let_go();
-        };
+        let Some(Ok(stream)) = handshake.await else { return };
         let (_, session) = stream.get_ref();
         // A client without TCP_NODELAY holds its first request back until its last flight is
-        // acknowledged; the system would take 40 ms to do that by itself. A ticket does it too.
-        if !socket.cork().greeted() {
-            socket.acknowledge();
-        }
+        // acknowledged; the system would take 40 ms to do that by itself.
+        socket.acknowledge();
         let is_http2 = session.alpn_protocol() == Some(b"h2");
         let least = if is_http2 { PREFACE } else { 1 };
         // Its state is large, and the futures below keep room for it more than once.
         let Some(begun) = self.begin(Box::new(stream), least).await else { return };
-        socket.cork().asked();
         match is_http2 {
             true => self.http2(begun).await,
             false => self.http1(begun, socket, Transport::Tls).await,
@@ -139,21 +129,16 @@ impl Client {
         let origin = Rc::new(Origin::new(peer, transport, Some(input), Some(socket)));
         let service = {
             let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
-            service_fn(move |request: Request<Incoming>| {
+            service_fn(move |request| {
                 origin.begin();
-                // The client may hold its body back until it has heard from us.
-                if !request.body().is_end_stream() {
-                    origin.socket.iter().for_each(Socket::let_go);
-                }
-                let closes = last::closes(request.headers());
-                let answer = desk::answer(&worker, &origin, request);
-                let (worker, origin) = (Rc::clone(&worker), Rc::clone(&origin));
+                let (worker, answer) =
+                    (Rc::clone(&worker), desk::answer(&worker, &origin, request));
                 async move {
                     let mut answer = answer.await;
                     if worker.leaves() {
-                        end_with(&mut answer);
+                        last(&mut answer);
                     }
-                    Ok::<_, Infallible>(Last::follow(answer, closes, origin.socket.as_ref()))
+                    Ok::<_, Infallible>(answer)
                 }
             })
         };
@@ -301,7 +286,7 @@ fn became<T>(handshake: Option<&io::Result<T>>) -> Handshake {
 }
 
 /// Says with an answer that it is the connection's last.
-fn end_with<B>(answer: &mut Response<B>) {
+fn last<B>(answer: &mut Response<B>) {
     if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }

@@ -10,11 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use rustix::net::SendFlags;
 use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
-
-use super::cork::Cork;
 
 /// How often to look while there is input that nobody reads.
 const LOOK: Duration = Duration::from_millis(50);
@@ -24,49 +21,17 @@ const SMALL: usize = 1024;
 
 /// The socket, shared with whoever watches it.
 #[derive(Clone, Debug)]
-pub(super) struct Socket(Arc<Shared>);
-
-#[derive(Debug)]
-struct Shared {
-    stream: TcpStream,
-    cork: Cork,
-}
+pub(super) struct Socket(Arc<TcpStream>);
 
 impl Socket {
     pub(super) fn new(stream: TcpStream) -> Self {
-        Self(Arc::new(Shared { stream, cork: Cork::default() }))
-    }
-
-    /// What of the output need not go out yet.
-    pub(super) fn cork(&self) -> &Cork {
-        &self.0.cork
-    }
-
-    /// Sends what waits for something else.
-    pub(super) fn let_go(&self) {
-        if self.0.cork.let_go() {
-            self.push();
-        }
-    }
-
-    fn push(&self) {
-        // Said again, it sends what is there (tcp(7)).
-        let _ = socket2::SockRef::from(&self.0.stream).set_tcp_nodelay(true);
-    }
-
-    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
-        if !self.0.cork.waits(bytes) {
-            return self.0.stream.try_write(bytes);
-        }
-        let flags = SendFlags::MORE | SendFlags::NOSIGNAL;
-        let send = || Ok(rustix::net::send(&self.0.stream, bytes, flags)?);
-        self.0.stream.try_io(Interest::WRITABLE, send)
+        Self(Arc::new(stream))
     }
 
     /// Until the client has closed its side, whatever is still unread.
     pub(super) async fn closed(&self) {
         loop {
-            match self.0.stream.ready(Interest::READABLE).await {
+            match self.0.ready(Interest::READABLE).await {
                 Ok(ready) if !ready.is_read_closed() => tokio::time::sleep(LOOK).await,
                 Ok(_) | Err(_) => return,
             }
@@ -76,19 +41,19 @@ impl Socket {
     /// Ends the connection, whatever is still to be written.
     pub(super) fn close(&self) {
         // It may have ended by itself.
-        let _ = socket2::SockRef::from(&self.0.stream).shutdown(Shutdown::Both);
+        let _ = socket2::SockRef::from(&*self.0).shutdown(Shutdown::Both);
     }
 
     /// Acknowledges what has arrived at once, this time.
     pub(super) fn acknowledge(&self) {
-        let _ = socket2::SockRef::from(&self.0.stream).set_tcp_quickack(true);
+        let _ = socket2::SockRef::from(&*self.0).set_tcp_quickack(true);
     }
 
     /// What a read that did not fill its buffer says: there is no more, so the next one need not
     /// ask the system.
     fn emptied(&self) {
         let nothing = || Err::<(), _>(io::ErrorKind::WouldBlock.into());
-        let _ = self.0.stream.try_io(Interest::READABLE, nothing);
+        let _ = self.0.try_io(Interest::READABLE, nothing);
     }
 }
 
@@ -118,15 +83,9 @@ impl AsyncRead for Socket {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         loop {
-            let Poll::Ready(ready) = self.0.stream.poll_read_ready(context) else {
-                if self.0.cork.idles() {
-                    self.push();
-                }
-                return Poll::Pending;
-            };
-            ready?;
+            ready!(self.0.poll_read_ready(context))?;
             let room = buffer.remaining();
-            if let Some(read) = unless_blocked(self.0.stream.try_read_buf(buffer)) {
+            if let Some(read) = unless_blocked(self.0.try_read_buf(buffer)) {
                 if matches!(read, Ok(read) if (1..room).contains(&read)) {
                     self.emptied();
                 }
@@ -143,8 +102,8 @@ impl AsyncWrite for Socket {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         loop {
-            ready!(self.0.stream.poll_write_ready(context))?;
-            if let Some(written) = unless_blocked(self.try_write(bytes)) {
+            ready!(self.0.poll_write_ready(context))?;
+            if let Some(written) = unless_blocked(self.0.try_write(bytes)) {
                 return Poll::Ready(written);
             }
         }
@@ -160,8 +119,8 @@ impl AsyncWrite for Socket {
             return self.poll_write(context, whole);
         }
         loop {
-            ready!(self.0.stream.poll_write_ready(context))?;
-            if let Some(written) = unless_blocked(self.0.stream.try_write_vectored(slices)) {
+            ready!(self.0.poll_write_ready(context))?;
+            if let Some(written) = unless_blocked(self.0.try_write_vectored(slices)) {
                 return Poll::Ready(written);
             }
         }
@@ -176,8 +135,7 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.cork.ended();
-        Poll::Ready(match socket2::SockRef::from(&self.0.stream).shutdown(Shutdown::Write) {
+        Poll::Ready(match socket2::SockRef::from(&*self.0).shutdown(Shutdown::Write) {
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             done => done,
         })

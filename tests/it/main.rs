@@ -88,8 +88,6 @@ mod tls;
 #[cfg(test)]
 mod tls_attacks;
 #[cfg(test)]
-mod together;
-#[cfg(test)]
 mod tokens;
 #[cfg(test)]
 mod traces;
