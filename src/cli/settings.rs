@@ -63,11 +63,14 @@ pub(super) fn settings(place: &Place, need: Need) -> Result<Settings, Problems> 
     let (mut stops, mut beside) = (Problems::default(), Problems::default());
     let mut unread = Problems::default();
     for problem in loaded.problems.iter().filter(|problem| !problem.warning) {
-        let in_keys = is_in(problem, "[keys]");
-        let stands_on = place.keys.is_none() || names(problem, need.members());
+        let misnamed = is_misnamed(problem);
+        let in_keys = misnamed || is_in(problem, "[keys]");
+        let stands_on = place.keys.is_none()
+            || names(problem, need.members())
+            || (misnamed && need == Need::Looks);
         if is_in(problem, "[audit_log]") || (in_keys && stands_on) {
             stops.push(problem.clone());
-        } else if in_keys && names(problem, &["revocations"]) {
+        } else if misnamed || (in_keys && names(problem, &["revocations"])) {
             unread.push(problem.clone());
         } else if in_keys {
             beside.push(problem.clone().warning());
@@ -87,6 +90,26 @@ pub(super) fn settings(place: &Place, need: Need) -> Result<Settings, Problems> 
         Some(_) => Err(stops),
         None => Err(loaded.problems),
     }
+}
+
+/// Whether a problem is about something that may be meant for `[keys]` as a whole, or for a member
+/// of it: `[[keys]]`, `[key]`, `[Keys]`, a `revocations` that stands in no table.
+fn is_misnamed(problem: &Problem) -> bool {
+    // What is missing from the file as a whole stands nowhere.
+    let Some((source, span)) = problem.place.as_ref().filter(|(_, span)| !span.is_empty()) else {
+        return false;
+    };
+    let own = bare(line(source, span)).to_ascii_lowercase();
+    let before = source.text.get(..span.start).unwrap_or_default();
+    let in_no_table = !before.lines().any(|line| bare(line).starts_with('['));
+    let meant = |name: &str| own.starts_with(name);
+    own.trim_start_matches('[').starts_with("key") && (own.starts_with('[') || in_no_table)
+        || (in_no_table && ["revoc", "prefix", "pattern", "pepper"].into_iter().any(meant))
+}
+
+/// A line, however it is spaced and quoted.
+fn bare(line: &str) -> String {
+    line.replace([' ', '\t', '"', '\''], "")
 }
 
 /// Whether a problem is about one of these members, or about one that may be meant for it.
@@ -117,8 +140,6 @@ fn is_in(problem: &Problem, table: &str) -> bool {
     let end = source.text.get(span.start..).and_then(|rest| rest.find('\n'));
     let end = end.map_or(source.text.len(), |line| span.start + line);
     let before = source.text.get(..end).unwrap_or_default();
-    // However it is spaced and quoted.
-    let bare = |line: &str| line.replace([' ', '\t', '"', '\''], "");
     let header = before.lines().rev().map(bare).find(|line| line.starts_with('['));
     header.is_some_and(|header| header.starts_with(table))
         || (table == "[keys]" && bare(line(source, span)).starts_with("keys"))

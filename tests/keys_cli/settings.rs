@@ -82,6 +82,18 @@ fn no_key_is_made_or_taken_over_that_the_gate_might_not_know() {
             }
         }
     }
+    for header in ["[[keys]]", "[key]", "[Keys]", "[keys.brand]"] {
+        home.write("keygate.toml", format!("{header}\nprefix = \"acme\"\n"));
+        for command in adding {
+            let error = home.run(&[command, &named[..]].concat()).refused();
+            assert!(error.contains("keygate.toml:1:") && error.contains("help:"), "{error}");
+        }
+    }
+    for line in ["keys = 7", "prefix = \"acme\""] {
+        home.write("keygate.toml", line);
+        let error = home.run(&[adding[0], &named[..]].concat()).refused();
+        assert!(error.contains("keygate.toml:1:"), "{error}");
+    }
     assert_eq!(home.text(), before);
     // What does not concern how keys look keeps none from being made.
     home.write("keygate.toml", "[keys]\nfiles = []\nprefix = \"acme\"\n");
@@ -123,6 +135,11 @@ fn no_key_is_called_valid_while_the_revocations_cannot_be_read() {
             assert_eq!(said.code, 0);
         }
         home.run(&[&["keys", "revoke", &dead], &named[..]].concat()).done();
+    }
+    for config in ["[[keys]]\n", "[key]\n", "[Keys]\n", "[keys.x]\n", "", "keys = 7\n#"] {
+        home.write("keygate.toml", format!("{config}revocations = \"damaged.txt\"\n"));
+        let error = home.run_with(&[&["keys", "verify"], &named[..]].concat(), &key).refused();
+        assert!(error.contains("keygate.toml:1:"), "{error}");
     }
     home.write("damaged.txt", "key_1\n");
     home.write("keygate.toml", "[keys]\nrevocations = \"damaged.txt\"\n");

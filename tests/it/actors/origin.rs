@@ -92,7 +92,10 @@ impl Origin {
     }
 
     pub(crate) fn tcp(script: impl Fn(&mut Exchange<'_>) -> After + Send + Sync + 'static) -> Self {
-        Self::listening(TcpListener::bind("127.0.0.1:0").unwrap(), script)
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        // Hundreds may connect at once, and who is not taken at once tries again a second later.
+        rustix::net::listen(&listener, 1024).unwrap();
+        Self::listening(listener, script)
     }
 
     /// On a listener that exists already: to come back on the same port.
