@@ -49,6 +49,18 @@ pub struct LaneKey {
     pub(super) who: Who,
 }
 
+impl LaneKey {
+    /// The same, which holds nothing of the snapshot that it came from.
+    pub(super) fn apart(&self) -> Self {
+        let who = match &self.who {
+            Who::Account(name) => Who::Account(name.apart()),
+            Who::Key(name) => Who::Key(name.apart()),
+            Who::Address(address) => Who::Address(*address),
+        };
+        Self { route: Arc::clone(&self.route), who }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Who {
     Account(Name),

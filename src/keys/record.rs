@@ -66,6 +66,12 @@ impl Name {
         Self(checked)
     }
 
+    /// The same, which shares nothing: for who keeps it longer than there is what it came from.
+    #[must_use]
+    pub fn apart(&self) -> Self {
+        Self(Bytes::copy_from_slice(&self.0))
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {

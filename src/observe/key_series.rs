@@ -124,9 +124,9 @@ impl Inner {
             if self.admitted.len() >= self.most {
                 return None;
             }
-            self.admitted.insert(key.clone());
+            self.admitted.insert(key.apart());
         }
-        Some(self.add(Some((key.clone(), account.clone()))))
+        Some(self.add(Some((key.apart(), account.apart()))))
     }
 
     fn add(&mut self, named: Option<(KeyId, AccountId)>) -> Arc<KeyCells> {

@@ -65,7 +65,7 @@ impl Timer for IdleTimer {
     }
 
     fn now(&self) -> Instant {
-        clock::latest()
+        clock::mono()
     }
 }
 

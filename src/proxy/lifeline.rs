@@ -136,7 +136,7 @@ impl Owner {
             if Arc::ptr_eq(world, current) {
                 return check(current.snapshot(), &record.id(), &record.digest(), now);
             }
-            *self = Self::Named(record.id(), record.digest());
+            *self = Self::Named(record.id().apart(), record.digest());
         }
         match self {
             Self::Nobody => Ok(()),

@@ -119,7 +119,7 @@ impl Inner {
         let mut queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
         let looked_at = if queue.len() < most { LOOKED_AT } else { LOOKED_AT_IF_FULL };
         self.sweep(&mut queue, looked_at, now);
-        match self.lanes.entry(key.clone()) {
+        match self.lanes.entry(key.apart()) {
             Entry::Occupied(mut lane) => lane.get_mut().enter(rate, now),
             // A limit that opens when many come at once is none. Who is counted already goes on,
             // and no number of addresses can shut an account out.
@@ -127,7 +127,7 @@ impl Inner {
             Entry::Vacant(place) => {
                 let mut lane = Lane::new(rate, now);
                 let quota = lane.enter(rate, now);
-                queue.push_back(key.clone());
+                queue.push_back(place.key().clone());
                 place.insert(lane);
                 quota
             }

@@ -157,7 +157,6 @@ impl<'b> Making<'b> {
             self.clear(slot, None);
             self.table.slots.set(slot as usize, None);
         }
-        self.table.index.shrink(&self.table.slots);
     }
 
     /// Leaves a block in its slot.
@@ -223,6 +222,7 @@ impl<'b> Making<'b> {
         for (slot, same) in std::mem::take(&mut self.new) {
             self.index(slot as usize, &same);
         }
+        self.table.index.shrink(&self.table.slots);
         let sound = self.errors.is_empty() && !self.orphans;
         if sound { Ok(self.table) } else { Err(self.errors) }
     }

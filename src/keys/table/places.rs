@@ -13,6 +13,8 @@ use crate::clock;
 pub(super) struct Places {
     parts: Vec<Arc<Part>>,
     len: usize,
+    /// How often a line was passed by what is there, in all.
+    passed: usize,
 }
 
 /// How many places a line has, and how many lines a part, which is copied whole when it changes.
@@ -60,16 +62,18 @@ impl Places {
             clock::give_way();
             Arc::new(Part([Line { head: 0, places: [NOTHING; WIDTH] }; LINES]))
         };
-        Self { parts: std::iter::repeat_with(empty).take(parts).collect(), len: 0 }
+        Self { parts: std::iter::repeat_with(empty).take(parts).collect(), len: 0, passed: 0 }
     }
 
     pub(super) const fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it must be made anew, larger, before anything is noted.
+    /// Whether it must be made anew, with more room, before anything is noted: it is full, or, as
+    /// things came and went, so much stands elsewhere than it belongs that a look would walk far. A
+    /// line that was passed once is passed by all who look until that goes which passed it.
     pub(super) fn is_full(&self) -> bool {
-        self.len * FULL.1 >= self.lines() * WIDTH * FULL.0
+        self.len * FULL.1 >= self.lines() * WIDTH * FULL.0 || self.passed >= self.lines()
     }
 
     /// Whether it should be made anew, smaller.
@@ -92,7 +96,7 @@ impl Places {
     #[inline]
     pub(super) fn find(&self, hash: u64, right: impl Fn(KeyIndex) -> bool) -> Option<KeyIndex> {
         let mut at = self.home(hash);
-        loop {
+        for _ in 0..self.lines() {
             let line = self.line(at)?;
             if let Some(place) = line.like(tag(hash)).find(|place| right(*place)) {
                 return Some(place);
@@ -102,6 +106,7 @@ impl Places {
             }
             at = self.after(at);
         }
+        None
     }
 
     /// Some place, in the line where one of that hash would be, if there is one.
@@ -128,6 +133,7 @@ impl Places {
                 return;
             }
             line.pass(true);
+            self.passed += 1;
             at = self.after(at);
         }
     }
@@ -135,17 +141,7 @@ impl Places {
     /// Forgets a place, if it is there.
     pub(super) fn remove(&mut self, hash: u64, place: KeyIndex) {
         let home = self.home(hash);
-        let mut at = home;
-        loop {
-            let Some(line) = self.line(at) else { return };
-            if line.like(tag(hash)).any(|it| it == place) {
-                break;
-            }
-            if line.passed() == 0 {
-                return;
-            }
-            at = self.after(at);
-        }
+        let Some(at) = self.line_of(hash, place) else { return };
         if let Some(line) = self.line_mut(at) {
             line.take(place);
             self.len -= 1;
@@ -155,8 +151,25 @@ impl Places {
             if let Some(line) = self.line_mut(passed) {
                 line.pass(false);
             }
+            self.passed -= 1;
             passed = self.after(passed);
         }
+    }
+
+    /// The line in which a place is.
+    fn line_of(&self, hash: u64, place: KeyIndex) -> Option<usize> {
+        let mut at = self.home(hash);
+        for _ in 0..self.lines() {
+            let line = self.line(at)?;
+            if line.like(tag(hash)).any(|it| it == place) {
+                return Some(at);
+            }
+            if line.passed() == 0 {
+                return None;
+            }
+            at = self.after(at);
+        }
+        None
     }
 
     fn lines(&self) -> usize {
@@ -290,6 +303,7 @@ mod tests {
         assert_eq!(all, known);
         assert_eq!(places.find(0, |_| false), None);
         let passed: u128 = places.parts.iter().flat_map(|part| &part.0).map(Line::passed).sum();
+        assert_eq!(passed, places.passed as u128, "what has gone left a trace");
         assert!(passed == 0 || !model.is_empty(), "what has gone left a trace");
     }
 
@@ -341,8 +355,59 @@ mod tests {
             places.insert(7, KeyIndex(number));
             model.insert(KeyIndex(number), 7);
         }
-        assert_eq!(model.len(), WIDTH * LINES * FULL.0 / FULL.1);
+        assert!(model.len() > WIDTH * 2, "{}", model.len());
         agree(&places, &model);
+    }
+
+    /// The longest way of who looks for what is not there.
+    fn longest_walk(places: &Places) -> usize {
+        let lines: Vec<_> =
+            places.parts.iter().flat_map(|part| &part.0).map(Line::passed).collect();
+        let twice = lines.iter().chain(&lines).collect::<Vec<_>>();
+        twice.split(|passed| **passed == 0).map(<[_]>::len).max().unwrap() + 1
+    }
+
+    /// As keys do that are rotated, for years.
+    #[test]
+    fn what_comes_and_goes_one_by_one_leaves_every_look_short() {
+        let mut random = 1u64;
+        let mut random = move || {
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            random
+        };
+        for keys in [600u32, 640, 700, 1300] {
+            let mut hashes: Vec<u64> = (0..keys).map(|_| random()).collect();
+            let at = |number: usize| KeyIndex(u32::try_from(number).unwrap());
+            let mut places = Places::with_capacity(600);
+            let (mut anew, mut longest) = (0, 0);
+            let note = |places: &mut Places, hashes: &[u64], number: usize| {
+                let full = places.is_full();
+                if full {
+                    let mut larger = Places::with_capacity(places.len() + places.len() / 8);
+                    places.iter().for_each(|it| larger.insert(hashes[it.0 as usize], it));
+                    *places = larger;
+                }
+                places.insert(hashes[number], at(number));
+                full
+            };
+            for number in 0..hashes.len() {
+                note(&mut places, &hashes, number);
+            }
+            for turn in 0..60_000 {
+                let number = usize::try_from(random() % u64::from(keys)).unwrap();
+                places.remove(hashes[number], at(number));
+                hashes[number] = random();
+                anew += usize::from(note(&mut places, &hashes, number));
+                if turn % 100 == 0 {
+                    longest = longest.max(longest_walk(&places));
+                }
+            }
+            assert!(longest < 32 && anew < 60, "{keys}: {longest} lines, {anew} times anew");
+            let model = hashes.iter().enumerate().map(|(number, hash)| (at(number), *hash));
+            agree(&places, &model.collect());
+        }
     }
 
     #[test]
