@@ -5,6 +5,8 @@ use std::io;
 use std::path::Path;
 use std::path::PathBuf;
 
+use crate::source;
+
 /// Reads files and remembers their names, also of those that cannot be read.
 #[derive(Debug, Default)]
 pub(super) struct Files {
@@ -22,7 +24,7 @@ impl Files {
     /// Reads a file whole.
     pub(super) fn read(&mut self, path: &Path) -> io::Result<Vec<u8>> {
         self.name(path);
-        std::fs::read(path)
+        source::contents(path)
     }
 
     /// Whether one of them is the same file, whatever it is called.

@@ -29,6 +29,7 @@ use crate::keys::Origin;
 use crate::keys::Sheet;
 use crate::keys::TableError;
 use crate::keys::file;
+use crate::source;
 use crate::source::Problem;
 use crate::source::Problems;
 use crate::source::Source;
@@ -234,7 +235,7 @@ pub fn load_revocations(keys: &Keys, digester: &Digester, problems: &mut Problem
 /// How this configuration hashes keys: with the pepper, if it names one.
 pub fn digester(keys: &Keys, problems: &mut Problems) -> Option<Digester> {
     let Some(path) = &keys.pepper_file else { return Some(Digester::Sha256) };
-    let pepper = match std::fs::read(path) {
+    let pepper = match source::contents(path) {
         Ok(bytes) => Zeroizing::new(bytes),
         Err(error) => {
             problems.push(Problem::unreadable(path, &error));

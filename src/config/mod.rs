@@ -213,7 +213,9 @@ pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
             read(text.insert(source), &mut files, &mut problems, now)
         }
         Err(problem) => {
-            problems.push(Problem { help: Some(NO_CONFIG.to_owned()), ..*problem });
+            let own = |help: &String| !help.starts_with("check the path");
+            let help = problem.help.clone().filter(own).unwrap_or_else(|| NO_CONFIG.to_owned());
+            problems.push(Problem { help: Some(help), ..*problem });
             Parts::default()
         }
     };

@@ -13,7 +13,9 @@ use rustix::fs::OFlags;
 /// # Errors
 /// When it cannot be opened for writing.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    let no_follow = i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    // Nor is a pipe's reader waited for.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let flags = i32::try_from(flags.bits()).unwrap_or(0);
     let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(no_follow).open(path)
+    options.write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(path)
 }

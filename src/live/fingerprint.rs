@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::fs::File;
 use std::io;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::clock;
 use crate::keys::KeyStore;
+use crate::source;
 use crate::source::Mark;
 
 /// What a set of paths looked like.
@@ -104,7 +104,7 @@ fn content(path: &Path) -> [u8; 32] {
 }
 
 fn add(path: &Path, whole: &mut Sha256) -> io::Result<()> {
-    let mut file = File::open(path)?;
+    let mut file = source::open(path)?;
     let mut some = vec![0; 1 << 14];
     loop {
         clock::give_way();

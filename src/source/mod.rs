@@ -9,6 +9,7 @@ mod getters;
 mod mark;
 mod mask;
 mod nearest;
+mod open;
 mod problem;
 mod read;
 mod real;
@@ -20,6 +21,8 @@ mod value;
 
 pub use mark::Mark;
 pub use nearest::nearest;
+pub use open::contents;
+pub use open::open;
 pub use problem::{Problem, Problems};
 pub use real::RealPaths;
 pub use section::Section;

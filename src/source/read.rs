@@ -3,6 +3,8 @@
 use std::io;
 use std::path::Path;
 
+use super::open::Irregular;
+use super::open::contents;
 use super::problem::Problem;
 use super::text::Source;
 
@@ -10,10 +12,9 @@ impl Source {
     /// Reads a file whole. A byte order mark at its start is accepted and dropped.
     ///
     /// # Errors
-    /// When it is missing, not readable, a directory, or not UTF-8 (with the first bad byte).
+    /// When it is missing, not readable, no regular file, or not UTF-8 (with the first bad byte).
     pub fn read(path: &Path) -> Result<Self, Box<Problem>> {
-        let bytes =
-            std::fs::read(path).map_err(|error| Box::new(Problem::unreadable(path, &error)))?;
+        let bytes = contents(path).map_err(|error| Box::new(Problem::unreadable(path, &error)))?;
         Self::from_bytes(path, &bytes)
     }
 
@@ -47,6 +48,9 @@ impl Problem {
                 .help("give the user that keygate runs as the right to read it")
         } else if kind == io::ErrorKind::IsADirectory {
             Self::new(format!("`{name}` is a directory")).help("name a file in it")
+        } else if let Some(irregular) = Irregular::of(error) {
+            Self::new(format!("`{name}` is {irregular}"))
+                .help("put a regular file in its place, or a link to one")
         } else {
             Self::new(format!("`{name}` cannot be read: {error}"))
         }

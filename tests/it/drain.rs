@@ -1,10 +1,11 @@
 //! The end: nothing that was accepted is cut while there is time left.
 
 use std::net::TcpStream;
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::symlink;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{CWD, Mode, OFlags, mkfifoat, open};
 use rustix::process::Signal;
 
 use crate::actors::client::{bearer, head};
@@ -145,17 +146,21 @@ fn who_waits_for_a_slot_is_served_before_the_end() {
     assert_eq!(sidecar.wait_exit().code(), Some(0));
 }
 
-/// A disk may hang under it for as long as it likes: here a pipe does, into which nobody writes.
+/// A disk may hang under it for as long as it likes: here a pipe does, into which nobody writes. One
+/// with a name would not be read.
 #[test]
 fn a_reload_that_hangs_does_not_hold_up_the_end() {
     let origin = Origin::echo();
     let mut sidecar = Sidecar::start(&Setup::before(&origin));
-    let pipe = sidecar.path("pipe");
-    mkfifoat(CWD, &pipe, Mode::RUSR | Mode::WUSR).unwrap();
-    std::fs::rename(&pipe, sidecar.path("keys.toml")).unwrap();
-    let writer = eventually("the pipe to be read", || {
-        let flags = OFlags::WRONLY | OFlags::NONBLOCK;
-        open(sidecar.path("keys.toml"), flags, Mode::empty()).ok()
+    let (reader, writer) = std::io::pipe().unwrap();
+    let pipe = format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd());
+    symlink(&pipe, sidecar.path("pipe")).unwrap();
+    std::fs::rename(sidecar.path("pipe"), sidecar.path("keys.toml")).unwrap();
+    let (ours, theirs) = (std::fs::read_link(&pipe), format!("/proc/{}/fd", sidecar.pid()));
+    let ours = ours.unwrap();
+    eventually("the pipe to be read", || {
+        let mut open = std::fs::read_dir(&theirs).unwrap().map(|entry| entry.unwrap().path());
+        open.any(|fd| std::fs::read_link(fd).is_ok_and(|it| it == ours)).then_some(())
     });
     // A thread that waits for a disk hears no signal, so it must be another one that does.
     let tasks = format!("/proc/{}/task", sidecar.pid());
@@ -178,5 +183,5 @@ fn a_reload_that_hangs_does_not_hold_up_the_end() {
     let log = sidecar.log.ended();
     assert!(log.contains("drained") && log.contains("a reload is still under way"), "{log}");
     assert!(began.elapsed() < PATIENCE, "{:?}", began.elapsed());
-    drop(writer);
+    drop((reader, writer));
 }

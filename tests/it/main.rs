@@ -70,6 +70,8 @@ mod metrics;
 #[cfg(test)]
 mod parallel;
 #[cfg(test)]
+mod pipes;
+#[cfg(test)]
 mod proxy_protocol;
 #[cfg(test)]
 mod quickstart;

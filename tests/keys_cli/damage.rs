@@ -57,6 +57,34 @@ fn what_is_not_utf8_is_refused_and_stays_as_it_is() {
 }
 
 #[test]
+fn what_is_no_file_is_refused_and_not_waited_for() {
+    let pipe = |home: &Home, name: &str| {
+        let _ = fs::remove_file(home.path(name));
+        rustix::fs::mkfifoat(rustix::fs::CWD, home.path(name), 0o600.into()).unwrap();
+    };
+    let home = Home::new();
+    let (id, _) = home.create(&[]);
+    pipe(&home, ".keys.toml.lock");
+    for command in [["create", "--account", "acme"].as_slice(), &["revoke", &id]] {
+        let error = home.keys(command).refused();
+        assert!(error.contains(".keys.toml.lock` cannot be locked"), "{command:?}: {error}");
+    }
+    pipe(&home, "keys.toml");
+    for command in [
+        ["keys", "create", "--account", "acme"].as_slice(),
+        &["accounts", "create", "other"],
+        &["keys", "revoke", &id],
+        &["keys", "list"],
+        &["keys", "verify"],
+    ] {
+        let said = home.run_with(&[command, &["--keys", "keys.toml"]].concat(), "a-key");
+        assert_eq!(said.code, 1, "{command:?}: {}", said.out);
+        let wanted = ["regular file", "put a regular file in its place"];
+        wanted.iter().for_each(|it| assert!(said.err.contains(it), "{command:?}: {}", said.err));
+    }
+}
+
+#[test]
 fn every_mistake_of_a_file_is_told_and_no_key_is_made_in_it() {
     let text = format!(
         "[[account]]\nid = \"acme\"\n[[key]]\nid = \"a\"\naccount = \"acme\"\n\

@@ -8,6 +8,7 @@ use crate::config::Place;
 use crate::gate::Denial;
 use crate::keys::Key;
 use crate::keys::KeyStatus;
+use crate::source;
 
 pub(super) fn key(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
     let Some(record) = matter.record() else { return unknown(matter, denial) };
@@ -67,7 +68,8 @@ fn unknown(matter: &Matter<'_>, denial: Option<Denial>) -> Note {
 /// The line of the revocations file that names a key.
 fn revocation(matter: &Matter<'_>, record: Key<'_>) -> Option<Place> {
     let path = matter.policy.config.keys.revocations.as_ref()?;
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let text = source::contents(path).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text);
     let digester = matter.snapshot().digester();
     let names = |line: &str| {
         let entry = line.split('#').next().unwrap_or_default().trim();

@@ -18,6 +18,7 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use crate::keys::lock;
+use crate::source;
 use crate::source::Problem;
 
 type Result<T> = std::result::Result<T, Box<Problem>>;
@@ -54,7 +55,7 @@ impl Store {
 
     /// The bytes of the file; none when there is no file yet.
     pub(super) fn read(&self) -> Result<Vec<u8>> {
-        match fs::read(&self.target) {
+        match source::contents(&self.target) {
             Ok(bytes) => Ok(bytes),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
             Err(error) => Err(Box::new(Problem::unreadable(&self.name, &error))),
@@ -123,7 +124,8 @@ fn resolve(path: &Path) -> Result<PathBuf> {
         }
         Ok(_) => {
             let message = format!("`{}` is no regular file", path.display());
-            return Err(Box::new(Problem::new(message)));
+            let help = "put a regular file in its place, or a link to one";
+            return Err(Box::new(Problem::new(message).help(help)));
         }
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return Err(unreadable(&error)),

@@ -12,7 +12,6 @@ mod cut;
 mod piece;
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
 use std::num::NonZero;
 use std::path::Path;
@@ -33,6 +32,7 @@ use super::owners::Owners;
 use super::sheet::Sheet;
 use super::token::ApiKey;
 use crate::clock;
+use crate::source;
 use crate::source::Mark;
 
 /// What was read of key files so far.
@@ -237,7 +237,7 @@ impl Held {
     ) -> io::Result<Self> {
         let known = before.iter().flat_map(|before| &before.pieces);
         let known: HashMap<_, _> = known.map(|piece| (&piece.digest, &piece.blocks)).collect();
-        let mut cutter = Cutter::new(File::open(path)?)?;
+        let mut cutter = Cutter::new(source::open(path)?)?;
         let mut pieces: Vec<Piece> = Vec::new();
         let mut whole = Sha256::new();
         let mut sound = true;
