@@ -88,6 +88,6 @@ fn to(
         return None;
     }
     let to = path.value.clone();
-    *written = Some(Written::new(section.source().clone(), path));
+    *written = Some(Written::new(section.source().clone(), path, (files, keys)));
     Some(LogTo::File(to))
 }

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use super::Keys;
 use super::LogTo;
 use super::files::Files;
-use super::files::is_same;
 use super::logs;
 use super::logs::Written;
 use super::reading::path;
@@ -30,12 +29,12 @@ pub(super) fn read(
     let mut section = root.enter("[audit_log]", table);
     let file = path(&mut section, "file");
     if let Some(path) = file.filter(|path| logs::is_free(&mut section, path, read)) {
-        if matches!(access_log, LogTo::File(other) if is_same(other, &path.value)) {
+        if matches!(access_log, LogTo::File(other) if read.0.same(other, &path.value)) {
             let message = format!("`{}` is the access log", path.value.display());
             section.wrong(&path.span, message, "name another file for one of them");
         }
         audit.file = Some(path.value.clone());
-        audit.written = Some(Written::new(section.source().clone(), path));
+        audit.written = Some(Written::new(section.source().clone(), path, read));
     }
     audit
 }

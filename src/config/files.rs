@@ -8,12 +8,35 @@ use std::path::PathBuf;
 use crate::source;
 
 /// Reads files and remembers their names, also of those that cannot be read.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Files {
     named: Vec<PathBuf>,
+    /// Whether requests are served meanwhile.
+    serving: bool,
 }
 
 impl Files {
+    /// For a process that serves.
+    pub(super) fn serving() -> Self {
+        Self { serving: true, ..Self::default() }
+    }
+
+    /// The same, for somebody who may wait for any disk.
+    pub(super) fn looking(self) -> Self {
+        Self { serving: false, ..self }
+    }
+
+    /// Whether what is written to must not be touched: its disk may hang, and whoever only wants to
+    /// know which keys were revoked does not wait for that.
+    pub(super) const fn are_serving(&self) -> bool {
+        self.serving
+    }
+
+    /// Whether two paths lead to one file, as far as that can be told here.
+    pub(super) fn same(&self, one: &Path, other: &Path) -> bool {
+        one == other || (!self.serving && is_same(one, other))
+    }
+
     /// Remembers a file without reading it.
     pub(super) fn name(&mut self, path: &Path) {
         if !self.named.iter().any(|known| known == path) {
@@ -29,7 +52,7 @@ impl Files {
 
     /// Whether one of them is the same file, whatever it is called.
     pub(super) fn have(&self, path: &Path) -> bool {
-        self.named.iter().any(|known| is_same(known, path))
+        self.named.iter().any(|known| self.same(known, path))
     }
 
     /// Every file that was named.
@@ -39,7 +62,7 @@ impl Files {
 }
 
 /// Whether two paths lead to one file.
-pub(super) fn is_same(one: &Path, other: &Path) -> bool {
+fn is_same(one: &Path, other: &Path) -> bool {
     let real = |path: &Path| std::fs::canonicalize(path).ok();
     one == other || real(one).is_some_and(|one| real(other) == Some(one))
 }

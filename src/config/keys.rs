@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use jiff::SignedDuration;
 
-use super::files::is_same;
+use super::files::Files;
 use super::reading::as_path;
 use super::reading::choice;
 use super::reading::duration;
@@ -55,11 +55,11 @@ impl Keys {
     }
 
     /// Whether a file is one of those that they are read from, or would be.
-    pub(super) fn have(&self, path: &Path) -> bool {
+    pub(super) fn have(&self, path: &Path, files: &Files) -> bool {
         let other = [&self.revocations, &self.pepper_file].into_iter().flatten();
         self.files.iter().chain(other).any(|known| {
-            let within = path.parent().is_some_and(|directory| is_same(known, directory));
-            is_same(known, path) || (within && path.extension().is_some_and(|it| it == "toml"))
+            let within = path.parent().is_some_and(|directory| files.same(known, directory));
+            files.same(known, path) || (within && path.extension().is_some_and(|it| it == "toml"))
         })
     }
 }

@@ -25,12 +25,17 @@ pub(super) fn is_free(
     file: &At<PathBuf>,
     (files, keys): (&Files, Option<&Keys>),
 ) -> bool {
-    let is_read = files.have(&file.value) || keys.is_some_and(|keys| keys.have(&file.value));
-    if is_read {
-        let message = format!("`{}` is a file that keygate reads", file.value.display());
+    let clash = clash(&file.value, (files, keys));
+    let is_free = clash.is_none();
+    if let Some(message) = clash {
         section.wrong(&file.span, message, "name a file that nothing else is in");
     }
-    !is_read
+    is_free
+}
+
+fn clash(path: &Path, (files, keys): (&Files, Option<&Keys>)) -> Option<String> {
+    let is_read = files.have(path) || keys.is_some_and(|keys| keys.have(path, files));
+    is_read.then(|| format!("`{}` is a file that keygate reads", path.display()))
 }
 
 /// A file that is named, and where. Nothing is looked at before somebody asks: whoever only wants to
@@ -39,11 +44,22 @@ pub(super) fn is_free(
 pub(crate) struct Written {
     source: Source,
     file: At<PathBuf>,
+    files: Files,
+    keys: Option<Keys>,
 }
 
 impl Written {
-    pub(super) const fn new(source: Source, file: At<PathBuf>) -> Self {
-        Self { source, file }
+    pub(super) fn new(
+        source: Source,
+        file: At<PathBuf>,
+        (files, keys): (&Files, Option<&Keys>),
+    ) -> Self {
+        Self { source, file, files: files.clone(), keys: keys.cloned() }
+    }
+
+    /// Why it must not be written to, if it must not: something is read from it, under whatever name.
+    pub(crate) fn clash(&self) -> Option<String> {
+        clash(&self.file.value, (&self.files.clone().looking(), self.keys.as_ref()))
     }
 
     /// Why it cannot be appended to, if it cannot: neither it nor its directory is changed.

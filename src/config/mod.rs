@@ -198,7 +198,17 @@ pub struct Loaded {
 /// it names. Problems with dates are judged at `now`.
 #[must_use]
 pub fn load(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
-    let mut files = files::Files::default();
+    load_with(path, overrides, now, files::Files::default())
+}
+
+/// As [`load`], for a process that serves: it touches no file that the process writes to, since a
+/// disk that hangs under one of them must keep no key from being revoked.
+#[must_use]
+pub fn load_again(path: &Path, overrides: &[String], now: Timestamp) -> Loaded {
+    load_with(path, overrides, now, files::Files::serving())
+}
+
+fn load_with(path: &Path, overrides: &[String], now: Timestamp, mut files: files::Files) -> Loaded {
     let mut problems = Problems::default();
     files.name(path);
     let mut text = None;
@@ -257,7 +267,7 @@ fn read(
     let bounds = bounds::read(&mut root);
     let drain = drain::read(&mut root);
     let metrics = metrics::read(&mut root);
-    let state = state::read(&mut root);
+    let state = state::read(&mut root, files);
     let (tracing, collector) = tracing::read(&mut root, files);
     let tokens = tokens::read(&mut root, files, &credentials, routes.as_ref());
     // Once all files are known that are read: the logs must be none of them.

@@ -9,15 +9,19 @@ use std::path::PathBuf;
 use rustix::fs::Access;
 use rustix::fs::access;
 
+use super::files::Files;
 use super::reading::path;
 use crate::source::At;
 use crate::source::Section;
 
 /// The directory, if there is one.
-pub(super) fn read(root: &mut Section<'_, '_>) -> Option<PathBuf> {
+pub(super) fn read(root: &mut Section<'_, '_>, files: &Files) -> Option<PathBuf> {
     let table = root.table("state")?;
     let mut section = root.enter("[state]", table);
     let At { value, span } = path(&mut section, "directory")?;
+    if files.are_serving() {
+        return Some(value);
+    }
     let shown = value.display();
     if value.exists() && !value.is_dir() {
         section.wrong(&span, format!("`{shown}` is no directory"), "name a directory");

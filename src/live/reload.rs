@@ -18,7 +18,6 @@ use super::mounts;
 use super::world::World;
 use crate::clock;
 use crate::config;
-use crate::config::AccessLog;
 use crate::config::Config;
 use crate::config::Keyring;
 use crate::config::Revoked;
@@ -212,18 +211,7 @@ impl Reloader {
             tracing::warn!(settings, "changed, but in force only after a restart");
         }
         tell_of_signing_keys(&self.config, &config);
-        let tell = |log: &AccessLog| {
-            if let Err(error) = live.metrics().set_access_log(log) {
-                tracing::error!(%error, "the access log cannot be opened; what was open goes on");
-            }
-        };
-        // A file that has to be opened may lie on a disk that hangs, and a key that was revoked waits
-        // for no disk.
-        let log = config.access_log.clone();
-        let moves = log.to != self.config.access_log.to;
-        if !moves {
-            tell(&log);
-        }
+        live.metrics().turn_access_log(&config.access_log);
         let old = live.world();
         let changes = Changes::between(old.snapshot(), next.snapshot());
         let generation = next.generation();
@@ -231,9 +219,6 @@ impl Reloader {
         drop(old);
         self.config = config;
         self.retired.push(live.swap(next, None, clock::now()));
-        if moves {
-            tell(&log);
-        }
         self.told().done(&before, &after, &changes);
         changes.log(generation, "reloaded");
     }
@@ -317,7 +302,8 @@ impl Pass {
         before: &Fingerprint,
         store: &mut KeyStore,
     ) -> Self {
-        let loaded = config::load(&files.config, &files.overrides, clock::now());
+        let load = if in_force.is_some() { config::load_again } else { config::load };
+        let loaded = load(&files.config, &files.overrides, clock::now());
         // A file that does not load may have lost the names of the key files with the rest.
         let known_good = loaded.config.as_ref().or(in_force.map(|it| it.config));
         let known_good = known_good.map(|config| &config.keys);

@@ -4,6 +4,8 @@
 //! lock and without waiting. One thread empties the rings and writes what it finds. A ring that is
 //! full keeps no line: it is counted as lost.
 
+mod turn;
+
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::sync::atomic::Ordering::{Relaxed, SeqCst};
@@ -13,6 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::Duration;
 
+use self::turn::Turning;
 use super::output::Lost;
 use super::ring::{Inlet, Outlet, ring};
 use super::scribe::{Scribe, Target};
@@ -62,14 +65,15 @@ struct Orders {
     /// Where lines go, once the target has been turned to.
     to: Option<LogTo>,
     reopen: bool,
+    turning: Turning,
     told: Vec<SyncSender<()>>,
 }
 
 impl Orders {
     /// Takes what is to be done.
     fn take(&mut self) -> Self {
-        let to = self.to.clone();
-        std::mem::replace(self, Self { to, ..Self::default() })
+        let (to, turning) = (self.to.clone(), std::mem::take(&mut self.turning));
+        std::mem::replace(self, Self { to, turning, ..Self::default() })
     }
 }
 
@@ -103,21 +107,33 @@ impl Journal {
             LogTo::Stderr => Some(Target::Stderr),
             LogTo::File(path) => Some(Target::file(path)?),
         };
-        if target.is_some() && self.writer.get().is_none() {
+        if target.is_some() {
+            self.begin()?;
+        }
+        self.order(|orders| self.go_on(orders, config, target));
+        Ok(())
+    }
+
+    /// Makes sure that there is a thread that writes.
+    fn begin(self: &Arc<Self>) -> io::Result<()> {
+        if self.writer.get().is_none() {
             let journal = Arc::clone(self);
             let thread = thread::Builder::new().name("access-log".into());
             let thread = thread.spawn(move || journal.write())?;
             let _ = self.writer.set(thread.thread().clone());
         }
-        // Nothing from here on can fail.
+        Ok(())
+    }
+
+    /// Takes over all of a configuration.
+    fn go_on(&self, orders: &mut Orders, config: &AccessLog, target: Option<Target>) {
         self.take_over(config);
+        orders.to = Some(config.to.clone());
         let on = target.is_some();
-        self.orders().to = Some(config.to.clone());
         if on {
-            self.order(|orders| orders.target = target);
+            orders.target = target;
         }
         self.on.store(on, Relaxed);
-        Ok(())
     }
 
     /// Takes over all but where lines go.

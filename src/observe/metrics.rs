@@ -172,6 +172,12 @@ impl Metrics {
         self.journal.set(config)
     }
 
+    /// As [`Metrics::set_access_log`], but does not wait for the file to be opened; the log is told
+    /// if it cannot be.
+    pub fn turn_access_log(&self, config: &AccessLog) {
+        self.journal.turn(config);
+    }
+
     /// Opens the access log's file anew, since somebody has renamed it.
     pub fn reopen_access_log(&self) {
         self.journal.reopen();

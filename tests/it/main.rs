@@ -28,6 +28,8 @@ mod certificates;
 #[cfg(test)]
 mod check;
 #[cfg(test)]
+mod dead_disk;
+#[cfg(test)]
 mod deadlines;
 #[cfg(test)]
 mod documents;
