@@ -243,6 +243,22 @@ fn a_log_that_takes_nothing_holds_up_no_revocation_and_what_is_lost_is_counted()
     });
 }
 
+/// Revokes a key once another command holds the lock of its file: the exit code, in time for a
+/// revocation, and what was said.
+fn revoked_behind_a_lock(home: &TempDir) -> (Option<i32>, String) {
+    let lock = home.path().join(".keys.toml.lock");
+    eventually("the lock to be held", || {
+        File::open(&lock).is_ok_and(|lock| lock.try_lock().is_err()).then_some(())
+    });
+    let began = Instant::now();
+    let mut revoke = start(home, &["keys", "revoke", "acme-read"]);
+    while revoke.0.try_wait().unwrap().is_none() {
+        assert!(began.elapsed() < Duration::from_secs(40), "the key is still in force");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    revoke.ended()
+}
+
 #[test]
 fn whoever_waits_for_the_log_to_add_a_key_gives_up_in_time_for_a_revocation() {
     let home = home();
@@ -253,17 +269,7 @@ fn whoever_waits_for_the_log_to_add_a_key_gives_up_in_time_for_a_revocation() {
     let before = count();
     let _pipe = full_pipe(&home.path().join("audit.log"));
     let create = start(&home, &["keys", "create", "--account", "acme"]);
-    let lock = home.path().join(".keys.toml.lock");
-    eventually("the lock to be held", || {
-        File::open(&lock).is_ok_and(|lock| lock.try_lock().is_err()).then_some(())
-    });
-    let began = Instant::now();
-    let mut revoke = start(&home, &["keys", "revoke", "acme-read"]);
-    while revoke.0.try_wait().unwrap().is_none() {
-        assert!(began.elapsed() < Duration::from_secs(40), "the key is still in force");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let (code, said) = revoke.ended();
+    let (code, said) = revoked_behind_a_lock(&home);
     assert!(code == Some(0) && said.contains("does not tell of this"), "{said}");
     let (code, said) = create.ended();
     assert!(code == Some(1) && said.contains("nothing was changed"), "{said}");
@@ -289,17 +295,7 @@ fn many_lines_for_a_log_that_takes_them_slowly_hold_a_revocation_up_no_longer_th
         }
     });
     let import = start(&home, &["keys", "import", "old.csv"]);
-    let lock = home.path().join(".keys.toml.lock");
-    eventually("the lock to be held", || {
-        File::open(&lock).is_ok_and(|lock| lock.try_lock().is_err()).then_some(())
-    });
-    let began = Instant::now();
-    let mut revoke = start(&home, &["keys", "revoke", "acme-read"]);
-    while revoke.0.try_wait().unwrap().is_none() {
-        assert!(began.elapsed() < Duration::from_secs(40), "the key is still in force");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let (code, said) = revoke.ended();
+    let (code, said) = revoked_behind_a_lock(&home);
     assert_eq!(code, Some(0), "{said}");
     let (code, said) = import.ended();
     assert!(code == Some(1) && said.contains("nothing was changed"), "{said}");
