@@ -56,6 +56,8 @@ type List = Option<Vec<Permission>>;
 const FEW: usize = 3;
 /// Where it is said that rules have no list.
 const UNLISTED: u32 = u32::MAX;
+/// Where there are no rules at all: the number of no list, with which no set is found.
+const ABSENT: u32 = u32::MAX - 1;
 /// Up to how many sets are compiled without a look at which of them any key has.
 const ALL: usize = 1 << 8;
 /// How many keys are looked at at a stretch.
@@ -86,14 +88,17 @@ impl Prepared {
         Self { sets: sets.sets, accounts, slots, of }
     }
 
-    /// The effective permissions of a key.
+    /// The effective permissions of a key; `None`, which is nothing, where they are not known.
     #[inline]
     pub(super) fn set(&self, table: &KeyTable, key: KeyIndex) -> Option<&PermissionSet> {
         let account = self.accounts.get(table.account_position(key)?)?;
-        let list = table.list(key).and_then(|list| self.slots.get(key.slot())?.get(list));
+        let list = match table.list(key) {
+            Some(list) => self.slots.get(key.slot())?.get(list)?,
+            None => UNLISTED,
+        };
         let set = match list {
-            Some(list) => self.of.get(list, account.limit)?,
-            None => account.set,
+            UNLISTED => account.set,
+            list => self.of.get(list, account.limit)?,
         };
         self.sets.get(set as usize)
     }
@@ -125,7 +130,7 @@ impl Grid {
                 if number.is_multiple_of(SOME) {
                     pause();
                 }
-                let list = list.and_then(|list| which.get(list));
+                let list = list.and_then(|list| which.get(list)).filter(|list| *list != UNLISTED);
                 let Some((list, account)) = list.zip(accounts.get(account)) else { continue };
                 some.entry((list, account.limit)).or_insert_with(|| {
                     let list = lists.get(list as usize).unwrap_or(&None);
@@ -148,7 +153,7 @@ impl Grid {
 impl Which {
     fn of(numbers: impl Iterator<Item = u32>) -> Self {
         let numbers: Vec<_> = numbers.collect();
-        let mut few = [UNLISTED; FEW];
+        let mut few = [ABSENT; FEW];
         match few.get_mut(..numbers.len()) {
             Some(room) => {
                 room.copy_from_slice(&numbers);
@@ -158,14 +163,14 @@ impl Which {
         }
     }
 
-    /// The number of a list of the slot; `None` for rules that have no list.
+    /// The number of a list of the slot.
     #[inline]
     fn get(&self, list: usize) -> Option<u32> {
         let number = match self {
             Self::Few(few) => few.get(list),
             Self::Many(many) => many.get(list),
         };
-        number.copied().filter(|number| *number != UNLISTED)
+        number.copied()
     }
 }
 
@@ -275,6 +280,29 @@ mod tests {
                 let set = prepared.set(&table, at).unwrap();
                 assert_eq!(set.header(), wanted.header(), "{}", key.id());
                 assert_eq!(prepared.account(&table, at).unwrap(), key.account().as_str());
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_whose_list_is_not_among_those_prepared_may_do_nothing() {
+        // Each key has a list of its own, and its account more than those.
+        for keys in [2, 40] {
+            let table = table(1, keys);
+            let known = Permissions::default();
+            let whole = Prepared::new(&table, &known, || ());
+            let cut = |which: Which| Prepared {
+                slots: vec![which],
+                ..Prepared::new(&table, &known, || ())
+            };
+            let listed = table.keys().filter(|(_, key)| key.permissions().is_some());
+            for (at, key) in listed {
+                assert!(whole.set(&table, at).is_some());
+                for which in [Which::of([].into_iter()), Which::Many(Box::default())] {
+                    assert!(cut(which).set(&table, at).is_none(), "{}", key.id());
+                }
+                let gone = Prepared { slots: Vec::new(), ..Prepared::new(&table, &known, || ()) };
+                assert!(gone.set(&table, at).is_none());
             }
         }
     }
