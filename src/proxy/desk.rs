@@ -78,8 +78,12 @@ async fn work(papers: Rc<Papers>) {
                 None => Poll::Pending,
             })
             .await;
-        let answer = handle(worker, origin, request).await;
-        papers.answer.set(Some(answer));
+        #[cfg(test)]
+        let fault = tests::Fault::wanted(&request);
+        let answer = handle(worker, origin, request);
+        #[cfg(test)]
+        let answer = tests::Faulty::new(answer, fault);
+        papers.answer.set(Some(answer.await));
     }
 }
 
@@ -98,3 +102,6 @@ impl Future for Answering {
         Poll::Ready(answer)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,7 @@
 //! Another program in the place of the running one: nobody is refused, reset or cut.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -409,6 +410,43 @@ fn a_key_that_is_revoked_while_the_new_process_begins_is_not_let_in_again() {
         assert_eq!(status(), 401, "it is let in again");
     }
     line.ends_well(0);
+}
+
+/// The new process has loaded, and then the disk hangs on which the keys are: who knows what was
+/// revoked meanwhile? Here it is a pipe that hangs, which the test holds.
+#[test]
+fn who_cannot_see_what_changed_meanwhile_takes_nobodys_place() {
+    let origin = Origin::echo();
+    let directory = tempfile::TempDir::new().unwrap();
+    let program = directory.path().join("keygate");
+    std::fs::copy(PROGRAM, &program).unwrap();
+    let mut setup = Setup::before(&origin);
+    setup.program = Some(program);
+    let line = Line::start(&setup);
+    let mark = line.first.log.mark();
+    kill_process(line.serving(), Signal::USR2).unwrap();
+    let loaded = |line: &crate::actors::log::Line| line.message() == "connections are limited";
+    // The old one cannot tell it to go before the pipe is there.
+    eventually("the sockets to be sent", || waits_for_the_new_one(line.serving()).then_some(()));
+    kill_process(line.serving(), Signal::STOP).unwrap();
+    line.first.logged(mark, "the new process to have loaded", loaded);
+    let (reader, writer) = std::io::pipe().unwrap();
+    let pipe = format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd());
+    std::os::unix::fs::symlink(&pipe, line.first.path("pipe")).unwrap();
+    std::fs::rename(line.first.path("pipe"), line.first.path("keys.toml")).unwrap();
+    kill_process(line.serving(), Signal::CONT).unwrap();
+    let failed = |line: &crate::actors::log::Line| line.message().starts_with("not handed over");
+    line.first.logged(mark, "that nobody took over", failed);
+    assert!(line.first.log.text().contains("what changed in the files meanwhile was not read"));
+    drop((reader, writer));
+    line.first.get("/", &[&bearer(READ)]).ok();
+    // The old one could not read it either; it sees what is there now.
+    line.first.replace(
+        "keys.toml",
+        usual_keys().replace("id = \"acme-read\"", "id = \"acme-read\"\nrevoked = true"),
+    );
+    let status = || line.first.get("/", &[&bearer(READ)]).status;
+    eventually("the key to be refused", || (status() == 401).then_some(()));
 }
 
 /// Otherwise it would hold the sockets for as long as it hangs, and nobody would accept.
