@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use jiff::SignedDuration;
 use jiff::Timestamp;
 use keygate::clock;
+use keygate::keys::KeyStatus;
 use keygate::keys::usage::Mark;
 use keygate::keys::usage::UsageStore;
 use keygate::keys::usage::Use;
@@ -265,6 +266,73 @@ fn the_key_that_a_rotation_made_says_whose_place_it_takes() {
     stage.keys(&["rotate", &again]).done();
     assert_eq!(stage.home.text().matches("replaces = \"new\"").count(), 2);
     assert!(stage.home.text().contains(&format!("replaces = \"{again}\"")));
+}
+
+/// The key is replaced, and its successor, before the first rotation was finished.
+#[test]
+fn keys_that_were_replaced_one_after_the_other_end_together() {
+    let chain = || {
+        let stage = Stage::new().recording(100);
+        let rotate = |id: &str| {
+            let made = stage.keys(&["rotate", id, "--json"]).json();
+            made["id"].as_str().unwrap().to_owned()
+        };
+        let second = rotate("new");
+        let third = rotate(&second);
+        (stage, second, third)
+    };
+    let revoked = |stage: &Stage| {
+        let keys = stage.home.records().keys;
+        let over = keys.iter().filter(|key| matches!(key.status, KeyStatus::Revoked { .. }));
+        over.map(|key| key.id.to_string()).collect::<Vec<_>>()
+    };
+    let finish = |stage: &Stage, id: &str, more: &[&str]| {
+        stage.keys(&[&["rotate", "--finish", id][..], more].concat())
+    };
+    let by_force = ["--force"].as_slice();
+
+    // What is used ends neither by itself nor along with another.
+    let (stage, second, _) = chain();
+    let stage = stage.used(2, 0, "203.0.113.9");
+    let said = finish(&stage, &second, &["--unused-for", "1h"]).refused();
+    assert!(said.contains("key `new` was used "), "{said}");
+    assert!(said.contains(&format!("`{second}` replaced it, and they would be ended")), "{said}");
+    assert!(revoked(&stage).is_empty());
+
+    let (stage, second, third) = chain();
+    let said = finish(&stage, &second, by_force).done();
+    let ended: Vec<_> = said.lines().map(|line| line.split(' ').next().unwrap()).collect();
+    assert_eq!(ended, [second.as_str(), "new"], "{said}");
+    assert_eq!(revoked(&stage), ["new", &second]);
+    let said = finish(&stage, &third, by_force).refused();
+    assert!(said.contains("was not replaced"), "{said}");
+
+    // The one between is gone already, and the last one has taken its place.
+    let (stage, second, _) = chain();
+    stage.keys(&["revoke", &second]).done();
+    assert!(finish(&stage, "new", by_force).done().starts_with("new is revoked since "));
+    assert_eq!(revoked(&stage), ["new", &second]);
+
+    // Whoever goes back to the first ends the second, and not the first.
+    let (stage, second, _) = chain();
+    finish(&stage, &second, &["--force", "--successor", "new"]).done();
+    assert_eq!(revoked(&stage), [second.as_str()]);
+
+    // None can be used: all are named.
+    let (stage, second, third) = chain();
+    for id in [&second, &third] {
+        stage.keys(&["revoke", id]).done();
+    }
+    let said = finish(&stage, "new", by_force).refused();
+    assert!(said.contains(&format!("`{second}` is revoked, `{third}` is revoked")), "{said}");
+
+    // A circle, made by hand, has an end.
+    let (stage, second, third) = chain();
+    let line = "id = \"new\"\n";
+    let round = stage.home.text().replace(line, &format!("{line}replaces = \"{third}\"\n"));
+    stage.home.write("keys.toml", round);
+    finish(&stage, &second, by_force).done();
+    assert_eq!(revoked(&stage), [second.as_str()]);
 }
 
 #[test]

@@ -1,10 +1,13 @@
 //! `keygate keys rotate --finish`.
 
+use std::path::Path;
 use std::process::ExitCode;
 
+use jiff::Timestamp;
 use serde_json::Map;
 use serde_json::Value;
 
+use super::chain;
 use super::create::whole_second;
 use super::usage::Guard;
 use super::view::State;
@@ -20,7 +23,8 @@ use crate::keys::described;
 use crate::source::Problem;
 use crate::source::Problems;
 
-/// Ends a key that was replaced, once nobody uses it any more (`None`: whoever does).
+/// Ends a key that was replaced, once nobody uses it any more (`None`: whoever does), and with it
+/// those that it had replaced itself and that are still in force: all of them or none.
 pub(super) fn finish(
     ring: &Ring,
     id: &KeyId,
@@ -28,7 +32,7 @@ pub(super) fn finish(
     guard: Option<Guard>,
 ) -> Result<ExitCode, Problems> {
     let now = clock::now();
-    let (path, old) = ring.require_key(id)?;
+    let (_, old) = ring.require_key(id)?;
     if View::new(ring, old, now).state() == State::Revoked {
         return Ok(print::answer(&format!("{id} is revoked already\n")));
     }
@@ -37,14 +41,50 @@ pub(super) fn finish(
         Some(named) => require_successor(ring, old, named)?,
         None => find_successor(ring, old)?,
     }
-    if let Some(guard) = guard {
-        guard.check(ring, old, now)?;
+    let newer = chain::successors(ring, old);
+    let stays = |key: &KeyRecord| {
+        successor == Some(&key.id) || newer.iter().any(|newer| newer.id == key.id)
+    };
+    let mut ends = chain::predecessors(ring, old, stays);
+    ends.retain(|key| matches!(View::new(ring, key, now).state(), State::Active | State::Disabled));
+    ends.insert(0, old);
+    for key in guard.iter().flat_map(|_| &ends) {
+        let checked = guard.map(|guard| guard.check(ring, key, now)).transpose();
+        checked.map_err(|problem| along(*problem, key, old))?;
     }
-    let now = whole_second(now);
-    let mut edit = ring.edit_sound(path)?;
-    edit.revoke(id, now)?;
-    audit::save_in_any_case(ring, edit)?;
-    Ok(print::answer(&format!("{id} is revoked since {now}, in {}\n", path.display())))
+    end(ring, &ends, whole_second(now))
+}
+
+/// Ends keys, each in its file.
+fn end(ring: &Ring, keys: &[&KeyRecord], now: Timestamp) -> Result<ExitCode, Problems> {
+    let mut files: Vec<(&Path, Vec<&KeyRecord>)> = Vec::new();
+    for key in keys {
+        let (path, key) = ring.require_key(&key.id)?;
+        match files.iter_mut().find(|(known, _)| *known == path) {
+            Some((_, keys)) => keys.push(key),
+            None => files.push((path, vec![key])),
+        }
+    }
+    let mut said = String::new();
+    for (path, keys) in files {
+        let mut edit = ring.edit_sound(path)?;
+        for KeyRecord { id, .. } in keys {
+            edit.revoke(id, now)?;
+            said += &format!("{id} is revoked since {now}, in {}\n", path.display());
+        }
+        audit::save_in_any_case(ring, edit)?;
+    }
+    Ok(print::answer(&said))
+}
+
+/// What stands against ending a key that nobody has named.
+fn along(problem: Problem, key: &KeyRecord, named: &KeyRecord) -> Problem {
+    if key.id == named.id {
+        return problem;
+    }
+    let (id, message) = (&named.id, &problem.message);
+    let message = format!("{message}; `{id}` replaced it, and they would be ended together");
+    Problem { message, ..problem }
 }
 
 /// The key that an operator says has taken the place of another.
@@ -67,9 +107,9 @@ fn require_successor(ring: &Ring, old: &KeyRecord, named: &KeyId) -> Result<(), 
 /// The one key that can have taken the place of another.
 fn find_successor(ring: &Ring, old: &KeyRecord) -> Result<(), Problems> {
     let id = &old.id;
-    let mut said = ring.keys().filter(|new| new.replaces.as_ref() == Some(id)).peekable();
-    if said.peek().is_some() {
-        return one_in_force(ring, old, said);
+    let said = chain::successors(ring, old);
+    if !said.is_empty() {
+        return one_in_force(ring, old, &said);
     }
     let found: Vec<_> =
         ring.keys().filter(|new| may_succeed(ring, old, new)).map(|new| new.id.as_str()).collect();
@@ -94,12 +134,9 @@ fn find_successor(ring: &Ring, old: &KeyRecord) -> Result<(), Problems> {
     Err(problem.into())
 }
 
-/// Of the keys that rotations have made in the place of another, one must be there to be used.
-fn one_in_force<'r>(
-    ring: &Ring,
-    old: &KeyRecord,
-    said: impl Iterator<Item = &'r KeyRecord>,
-) -> Result<(), Problems> {
+/// Of the keys that rotations have made in the place of another, one after the other perhaps, one must
+/// be there to be used.
+fn one_in_force(ring: &Ring, old: &KeyRecord, said: &[&KeyRecord]) -> Result<(), Problems> {
     let mut over = Vec::new();
     for new in said {
         let state = View::new(ring, new, clock::now()).state();

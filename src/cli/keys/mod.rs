@@ -1,5 +1,6 @@
 //! `keygate keys …`: one file for each command.
 
+mod chain;
 mod create;
 mod delete;
 mod finish;

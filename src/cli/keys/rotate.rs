@@ -31,7 +31,7 @@ use crate::source::Problems;
 ///
 /// The old key works until the overlap is over, so that there is time to put the new one in its
 /// place. A key that expires gets a successor that lives as long as it did. When nobody uses the old one
-/// any more, `--finish` ends it.
+/// any more, `--finish` ends it, and any that it had replaced itself.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The old key's id
