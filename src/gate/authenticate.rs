@@ -13,7 +13,7 @@ use super::policy::BasicUser;
 use super::snapshot::Snapshot;
 use super::tokens::{Profile, is_token};
 use super::verdict::Denial;
-use crate::keys::{Account, ApiKey, Key, KeyDigest, KeyIndex, KeyStatus};
+use crate::keys::{ApiKey, Key, KeyDigest, KeyIndex, KeyStatus};
 
 /// Who it is: a proof that only this step can make.
 #[derive(Debug, PartialEq, Eq)]
@@ -55,9 +55,8 @@ pub(super) fn authenticate(
     trace.bearer = carrier == Carrier::Bearer;
     let (index, record, profile) = look_up(carrier, &key, snapshot, now)?;
     trace.key = Some(index);
-    let account = snapshot.table().account(index).ok_or(Denial::UnknownKey)?;
-    may_carry(carrier, presented.user(), record, account, snapshot)?;
-    let admitted = admit(index, snapshot, facts.client, now, &mut trace.passed);
+    may_carry(carrier, presented.user(), record, snapshot)?;
+    let admitted = admit((index, record), snapshot, facts.client, now, &mut trace.passed);
     if let Err(denial) = admitted {
         take_as_long(denial, &key, snapshot);
         return Err(denial);
@@ -74,7 +73,8 @@ pub(super) fn assume(
     trace: &mut Trace,
 ) -> Result<Principal, Denial> {
     trace.key = Some(index);
-    admit(index, snapshot, facts.client, now, &mut trace.passed)?;
+    let record = snapshot.table().record(index).ok_or(Denial::UnknownKey)?;
+    admit((index, record), snapshot, facts.client, now, &mut trace.passed)?;
     Ok(Principal { index, profile: None })
 }
 
@@ -120,7 +120,7 @@ pub(super) fn log_in<'s>(
         pretend(Carrier::Bearer, &digest, snapshot, now);
         return (None, Err(classify(key, snapshot)));
     };
-    let admitted = admit(index, snapshot, client, now, &mut Checks::default());
+    let admitted = admit((index, record), snapshot, client, now, &mut Checks::default());
     if let Err(denial) = admitted {
         take_as_long(denial, key, snapshot);
     }
@@ -129,15 +129,13 @@ pub(super) fn log_in<'s>(
 
 /// A key that is known: is it in force, is its account, and may it come from there?
 pub(super) fn admit(
-    index: KeyIndex,
+    (index, record): (KeyIndex, Key<'_>),
     snapshot: &Snapshot,
     client: IpAddr,
     now: Timestamp,
     passed: &mut Checks,
 ) -> Result<(), Denial> {
-    let record = snapshot.table().record(index).ok_or(Denial::UnknownKey)?;
-    let account = snapshot.table().account(index).ok_or(Denial::UnknownKey)?;
-    match standing(index, record, account, snapshot, now) {
+    match standing((index, record), snapshot, now) {
         Err(Denial::AccountDisabled) => {
             passed.pass(Check::Key);
             return Err(Denial::AccountDisabled);
@@ -167,12 +165,8 @@ fn take_as_long(denial: Denial, key: &ApiKey<'_>, snapshot: &Snapshot) {
 fn pretend(carrier: Carrier, digest: &KeyDigest, snapshot: &Snapshot, now: Timestamp) {
     let Some((index, record)) = snapshot.table().decoy(digest) else { return };
     black_box(record.digest().matches(digest));
-    if let Some(account) = snapshot.table().account(index) {
-        let _ = black_box(may_carry(carrier, None, record, account, snapshot));
-    }
-    let standing = |record, account| standing(index, record, account, snapshot, now);
-    let table = snapshot.table();
-    let _ = black_box(table.record(index).zip(table.account(index)).map(|(r, a)| standing(r, a)));
+    let _ = black_box(may_carry(carrier, None, record, snapshot));
+    let _ = black_box(standing((index, record), snapshot, now));
 }
 
 /// Only what matches nothing is told apart.
@@ -187,13 +181,12 @@ fn may_carry(
     carrier: Carrier,
     user: Option<&[u8]>,
     record: Key<'_>,
-    account: &Account,
     snapshot: &Snapshot,
 ) -> Result<(), Denial> {
     let Carrier::Basic = carrier else { return Ok(()) };
     let allowed = match &snapshot.credentials().basic {
         Some(BasicUser::Fixed(_)) => record.basic().unwrap_or(true),
-        Some(BasicUser::Account) if user != Some(account.id.as_str().as_bytes()) => {
+        Some(BasicUser::Account) if user != Some(record.account().as_str().as_bytes()) => {
             return Err(Denial::MalformedCredential);
         }
         Some(BasicUser::Account) => record.basic().unwrap_or(false),
@@ -204,9 +197,7 @@ fn may_carry(
 
 /// Whether a key and its account are in force at an instant.
 pub(super) fn standing(
-    index: KeyIndex,
-    record: Key<'_>,
-    account: &Account,
+    (index, record): (KeyIndex, Key<'_>),
     snapshot: &Snapshot,
     now: Timestamp,
 ) -> Result<(), Denial> {
@@ -216,7 +207,7 @@ pub(super) fn standing(
             Err(Denial::RevokedKey)
         }
         KeyStatus::Active { until: Some(until) } if now >= until => Err(Denial::ExpiredKey),
-        KeyStatus::Active { .. } if account.disabled => Err(Denial::AccountDisabled),
+        KeyStatus::Active { .. } if record.is_disabled() => Err(Denial::AccountDisabled),
         KeyStatus::Active { .. } => Ok(()),
     }
 }

@@ -1,11 +1,10 @@
-//! What is prepared of a table so that no request has to: the header values of accounts, and the
-//! permissions of keys compiled for the routes.
+//! What is prepared of a table so that no request has to: the names of accounts where they are at
+//! hand, and the permissions of keys compiled for the routes.
 
 use std::collections::HashMap;
 use std::hash::Hash;
 
 use hashbrown::HashMap as QuickMap;
-use http::HeaderValue;
 
 use super::access::{PermissionSet, Permissions, effective};
 use crate::keys::{KeyIndex, KeyTable, Name, Permission};
@@ -32,14 +31,17 @@ enum Grid {
     Some(QuickMap<(u32, u32), u32>),
 }
 
-/// What is prepared of an account.
+/// What is prepared of an account: one line of what a processor fetches at a time.
 #[derive(Debug)]
+#[repr(align(64))]
 struct Prepped {
-    value: HeaderValue,
     /// The number of what it limits its keys to.
     limit: u32,
     /// The set of a key that lists nothing.
     set: u32,
+    /// How long its id is; 0 if that is too long to stand here.
+    length: u8,
+    id: [u8; SHORT],
 }
 
 /// Of the lists of a slot the numbers that they have among all. Many keys have few lists.
@@ -52,6 +54,8 @@ enum Which {
 /// A list of permissions, or that there is none.
 type List = Option<Vec<Permission>>;
 
+/// How long an id is at most that stands beside what else is prepared of an account.
+const SHORT: usize = 55;
 /// How many lists are kept where the slot is.
 const FEW: usize = 3;
 /// Where it is said that rules have no list.
@@ -72,7 +76,7 @@ impl Prepared {
             let limit = account.permissions.as_deref();
             let set = sets.number(effective(None, limit));
             let limit = limits.number(limit.map(<[Permission]>::to_vec));
-            Prepped { value: value(&account.id), limit, set }
+            Prepped::new(&account.id, limit, set)
         });
         let accounts: Vec<_> = accounts.collect();
         let slots = (0..table.slots()).map(|slot| {
@@ -103,9 +107,29 @@ impl Prepared {
         self.sets.get(set as usize)
     }
 
-    /// The value that tells the account of a key.
-    pub(super) fn account(&self, table: &KeyTable, key: KeyIndex) -> Option<&HeaderValue> {
-        self.accounts.get(table.account_position(key)?).map(|account| &account.value)
+    /// The id of the account of a key.
+    #[inline]
+    pub(super) fn account<'s>(&'s self, table: &'s KeyTable, key: KeyIndex) -> Option<&'s [u8]> {
+        let account = self.accounts.get(table.account_position(key)?)?;
+        account.short_id().or_else(|| Some(table.account(key)?.id.as_str().as_bytes()))
+    }
+}
+
+impl Prepped {
+    fn new(id: &Name, limit: u32, set: u32) -> Self {
+        let mut account = Self { limit, set, length: 0, id: [0; SHORT] };
+        let id = id.as_str().as_bytes();
+        if let Some(room) = account.id.get_mut(..id.len()) {
+            room.copy_from_slice(id);
+            account.length = u8::try_from(id.len()).unwrap_or(0);
+        }
+        account
+    }
+
+    #[inline]
+    fn short_id(&self) -> Option<&[u8]> {
+        let id = self.id.get(..usize::from(self.length));
+        id.filter(|id| !id.is_empty())
     }
 }
 
@@ -215,12 +239,6 @@ impl Sets<'_> {
     }
 }
 
-/// A name as a header has it: a part of the same text. Names are visible ASCII, so this never falls
-/// back.
-pub(super) fn value(name: &Name) -> HeaderValue {
-    HeaderValue::from_maybe_shared(name.bytes()).unwrap_or_else(|_| HeaderValue::from_static(""))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -234,7 +252,11 @@ mod tests {
 
     /// Keys of accounts that all have other limits, with lists that all differ.
     fn table(accounts: u8, keys: u8) -> KeyTable {
-        let name = |number: u8| Name::new(&format!("n{number}")).unwrap();
+        // Some are too long to stand beside the rest.
+        let name = |number: u8| {
+            let long = "-long".repeat(usize::from(number % 3) * 7);
+            Name::new(&format!("n{number}{long}")).unwrap()
+        };
         let account = |number: u8| Account {
             id: name(number),
             name: None,
@@ -279,7 +301,8 @@ mod tests {
                 let wanted = PermissionSet::compile(own, &Permissions::default());
                 let set = prepared.set(&table, at).unwrap();
                 assert_eq!(set.header(), wanted.header(), "{}", key.id());
-                assert_eq!(prepared.account(&table, at).unwrap(), key.account().as_str());
+                let account = prepared.account(&table, at).unwrap();
+                assert_eq!(account, key.account().as_str().as_bytes());
             }
         }
     }

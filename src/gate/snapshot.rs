@@ -12,7 +12,7 @@ use super::authenticate::standing;
 use super::identity::{Identity, Stripper};
 use super::pattern::KeyPattern;
 use super::policy::{Credentials, HttpAccepts, Unmatched};
-use super::prepared::{Prepared, value};
+use super::prepared::Prepared;
 use super::route::{RouteIndex, Routes};
 use super::tokens::{Profile, Tokens, profile_header};
 use super::verdict::Denial;
@@ -235,19 +235,20 @@ impl Snapshot {
         self.prepared.set(&self.parts.table, key)
     }
 
-    /// The identity headers of a key, prepared at load.
+    /// The identity headers of a key. `write` makes a value of an id, which is visible ASCII.
     pub fn identity_of(
         &self,
         key: KeyIndex,
         profile: Option<&Profile>,
+        write: impl Fn(&[u8]) -> HeaderValue,
     ) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
         let names = &self.parts.identity;
         let record = self.parts.table.record(key);
         let access = record.map(|record| record.access().unwrap_or(self.parts.default_access));
         let said = |id: Option<&str>| id.map(profile_header);
         let values = [
-            (&names.account, self.prepared.account(&self.parts.table, key).cloned()),
-            (&names.key, record.map(|record| value(&record.id()))),
+            (&names.account, self.prepared.account(&self.parts.table, key).map(&write)),
+            (&names.key, record.map(|record| write(record.id_bytes()))),
             (&names.permissions, self.permissions(key).map(|set| set.header().clone())),
             (&names.access, access.map(|access| HeaderValue::from_static(access.as_str()))),
             (&names.kind, record.map(|record| HeaderValue::from_static(record.kind().as_str()))),
@@ -269,10 +270,9 @@ impl Snapshot {
         now: Timestamp,
     ) -> Result<(), Denial> {
         let (index, record) = self.parts.table.find(digest).ok_or(Denial::UnknownKey)?;
-        let account = self.parts.table.account(index).ok_or(Denial::UnknownKey)?;
         if record.id_text() != id.as_str() {
             return Err(Denial::UnknownKey);
         }
-        standing(index, record, account, self, now)
+        standing((index, record), self, now)
     }
 }

@@ -1,17 +1,17 @@
 //! A key of a table: what a decision looks at, read where it is kept.
 
+use std::sync::Arc;
 use std::sync::LazyLock;
 
 use ipnet::IpNet;
 use jiff::SignedDuration;
 use jiff::Timestamp;
 
-use super::block::Block;
 use super::block::KeyRules;
 use super::block::Row;
-use super::block::Rows;
 use super::digest::KeyDigest;
 use super::record::Access;
+use super::record::Account;
 use super::record::AccountId;
 use super::record::AttributeRules;
 use super::record::EventRules;
@@ -21,19 +21,18 @@ use super::record::Kind;
 use super::record::Origin;
 use super::record::Permission;
 use super::record::SimpleAuth;
+use super::table::Placed;
 
 /// One key of a [`KeyTable`](super::KeyTable).
 #[derive(Clone, Copy, Debug)]
 pub struct Key<'t> {
-    pub(super) block: &'t Block,
-    pub(super) rows: &'t Rows,
+    pub(super) placed: &'t Placed,
     pub(super) row: Row<'t>,
     /// The position of the row in its block.
     pub(super) at: usize,
-    pub(super) account: &'t AccountId,
-    pub(super) file: usize,
-    /// Where in the file the block begins.
-    pub(super) base: usize,
+    pub(super) account: &'t Arc<Account>,
+    /// Whether its account is.
+    pub(super) disabled: bool,
 }
 
 static NO_RULES: LazyLock<KeyRules> = LazyLock::new(KeyRules::default);
@@ -42,20 +41,41 @@ impl<'t> Key<'t> {
     /// Public. Shares the table's text.
     #[must_use]
     pub fn id(&self) -> KeyId {
-        self.rows.short_name(self.at).unwrap_or_else(|| self.block.long_name(self.at))
+        let Placed { rows, block, .. } = self.placed;
+        rows.short_name(self.at).unwrap_or_else(|| block.long_name(self.at))
     }
 
     /// The text of [`Key::id`].
     #[must_use]
     #[inline]
     pub fn id_text(&self) -> &'t str {
-        self.block.id(self.row)
+        self.placed.block.id(self.row)
+    }
+
+    /// The same as bytes.
+    #[must_use]
+    #[inline]
+    pub fn id_bytes(&self) -> &'t [u8] {
+        self.placed.block.id_bytes(self.row)
     }
 
     /// Whose it is.
     #[must_use]
-    pub const fn account(&self) -> &'t AccountId {
+    pub fn account(&self) -> &'t AccountId {
+        &self.account.id
+    }
+
+    /// The same account, which need not be read to say which it is.
+    #[must_use]
+    pub const fn owner(&self) -> &'t Arc<Account> {
         self.account
+    }
+
+    /// Whether its account is disabled.
+    #[must_use]
+    #[inline]
+    pub const fn is_disabled(&self) -> bool {
+        self.disabled
     }
 
     /// What is stored instead of the key.
@@ -90,19 +110,19 @@ impl<'t> Key<'t> {
     #[must_use]
     #[inline]
     pub fn status(&self) -> KeyStatus {
-        self.block.status(self.at, self.row)
+        self.placed.block.status(self.at, self.row)
     }
 
     /// A note.
     #[must_use]
     pub fn created(&self) -> Option<Timestamp> {
-        self.block.created(self.at, self.row)
+        self.placed.block.created(self.at, self.row)
     }
 
     /// What it lists; `None`: the account's.
     #[must_use]
     pub fn permissions(&self) -> Option<Vec<Permission>> {
-        self.block.permissions_of(self.row.rules()?)
+        self.placed.block.permissions_of(self.row.rules()?)
     }
 
     /// Empty: from anywhere.
@@ -134,7 +154,8 @@ impl<'t> Key<'t> {
     #[must_use]
     pub fn origin(&self) -> Origin {
         let span = self.row.span();
-        Origin { file: self.file, span: span.start + self.base..span.end + self.base }
+        let Placed { file, base, .. } = *self.placed;
+        Origin { file, span: span.start + base..span.end + base }
     }
 
     /// Whether it was made longer ago than that, or nobody knows when.
@@ -154,10 +175,10 @@ impl<'t> Key<'t> {
     #[must_use]
     pub fn says_the_same(&self, other: &Self) -> bool {
         if self.is(other) {
-            return self.account == other.account;
+            return self.account() == other.account();
         }
         let (ours, its) = (self.rules(), other.rules());
-        self.account == other.account
+        self.account() == other.account()
             && self.row.notes() == other.row.notes()
             && self.digest().matches(&other.digest())
             && self.access() == other.access()
@@ -172,6 +193,6 @@ impl<'t> Key<'t> {
     }
 
     fn rules(&self) -> &'t KeyRules {
-        self.block.rules(self.row).unwrap_or(&NO_RULES)
+        self.placed.block.rules(self.row).unwrap_or(&NO_RULES)
     }
 }

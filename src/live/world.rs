@@ -240,7 +240,6 @@ impl World {
             if number % COUNTED == 0 {
                 clock::give_way();
             }
-            let disabled = || table.account(index).is_some_and(|account| account.disabled);
             let until = match record.status() {
                 KeyStatus::Revoked { .. } => {
                     counts.revoked += 1;
@@ -254,7 +253,7 @@ impl World {
                     counts.expired += 1;
                     continue;
                 }
-                KeyStatus::Active { .. } if disabled() => {
+                KeyStatus::Active { .. } if record.is_disabled() => {
                     counts.disabled += 1;
                     continue;
                 }

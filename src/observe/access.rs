@@ -68,7 +68,7 @@ macro_rules! line {
             place = detail.and_then(|detail| detail.place.as_deref()),
             method = detail.and_then(|detail| detail.method.as_deref()),
             path = detail.and_then(|detail| detail.path.as_deref()),
-            key = detail.and_then(|detail| detail.key.as_ref()).map(|key| key.as_str()),
+            key = detail.and_then(|detail| detail.key.as_deref()),
             account = detail.and_then(|detail| detail.account.as_ref()).map(|id| id.as_str()),
             client = detail.map(|detail| tracing::field::display(detail.client)),
             transport = detail.map(|detail| transport(detail.transport)),

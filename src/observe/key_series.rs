@@ -12,6 +12,7 @@ use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::keys::Account;
 use crate::keys::AccountId;
 use crate::keys::KeyId;
 
@@ -119,14 +120,14 @@ impl KeySeries {
 }
 
 impl Inner {
-    fn admit(&mut self, key: &KeyId, account: &AccountId) -> Option<Arc<KeyCells>> {
+    fn admit(&mut self, key: &KeyId, account: &Account) -> Option<Arc<KeyCells>> {
         if !self.admitted.contains(key) {
             if self.admitted.len() >= self.most {
                 return None;
             }
-            self.admitted.insert(key.apart());
+            self.admitted.insert(key.clone());
         }
-        Some(self.add(Some((key.apart(), account.apart()))))
+        Some(self.add(Some((key.clone(), account.id.apart()))))
     }
 
     fn add(&mut self, named: Option<(KeyId, AccountId)>) -> Arc<KeyCells> {
@@ -172,8 +173,8 @@ impl KnownKeys {
     pub(super) fn cells(
         &self,
         series: &KeySeries,
-        key: &KeyId,
-        account: &AccountId,
+        key: &str,
+        account: &Account,
     ) -> Option<Arc<KeyCells>> {
         if !series.wanted.load(Relaxed) {
             return None;
@@ -183,17 +184,19 @@ impl KnownKeys {
             self.known.borrow_mut().clear();
             self.closed.replace(None);
         }
-        if let Some(cells) = self.known.borrow().get(key) {
+        if let Some(cells) = self.known.borrow().get(key.as_bytes()) {
             return Some(Arc::clone(cells));
         }
-        if self.closed.borrow().as_ref().is_some_and(|admitted| !admitted.contains(key)) {
+        if self.closed.borrow().as_ref().is_some_and(|admitted| !admitted.contains(key.as_bytes()))
+        {
             return self.others.borrow().clone();
         }
-        Some(self.meet(series, key, account))
+        // One of a table, so it is a name.
+        Some(self.meet(series, &KeyId::new(key).ok()?, account))
     }
 
     #[cold]
-    fn meet(&self, series: &KeySeries, key: &KeyId, account: &AccountId) -> Arc<KeyCells> {
+    fn meet(&self, series: &KeySeries, key: &KeyId, account: &Account) -> Arc<KeyCells> {
         let mut inner = series.lock();
         if let Some(cells) = inner.admit(key, account) {
             self.known.borrow_mut().insert(key.clone(), Arc::clone(&cells));
@@ -209,13 +212,15 @@ impl KnownKeys {
 mod tests {
     use super::*;
     use crate::keys::Name;
+    use crate::keys::Origin;
 
-    fn name(text: &str) -> Name {
-        Name::new(text).unwrap()
+    fn account() -> Account {
+        let (id, origin) = (Name::new("acme").unwrap(), Origin::default());
+        Account { id, name: None, permissions: None, disabled: false, origin }
     }
 
     fn forward(worker: &KnownKeys, series: &KeySeries, key: &str) {
-        let cells = worker.cells(series, &name(key), &name("acme"));
+        let cells = worker.cells(series, key, &account());
         cells.unwrap().count(Outcome::Forwarded);
     }
 
@@ -231,7 +236,7 @@ mod tests {
     #[test]
     fn unless_it_is_asked_for_no_key_is_counted() {
         let (series, worker) = (KeySeries::default(), KnownKeys::default());
-        assert!(worker.cells(&series, &name("a"), &name("acme")).is_none());
+        assert!(worker.cells(&series, "a", &account()).is_none());
         assert_eq!(series.sums().len(), 0);
     }
 
@@ -250,7 +255,7 @@ mod tests {
     fn a_key_that_is_gone_gives_its_place_up_and_no_sum_falls() {
         let (series, worker) = (KeySeries::default(), KnownKeys::default());
         series.keep(1, |_| true);
-        let held = worker.cells(&series, &name("a"), &name("acme")).unwrap();
+        let held = worker.cells(&series, "a", &account()).unwrap();
         forward(&worker, &series, "a");
         forward(&worker, &series, "b");
         series.keep(1, |id| id.as_str() != "a");
@@ -283,7 +288,7 @@ mod tests {
         assert_eq!(sums.len(), 2, "{sums:?}");
         assert_eq!(sums.iter().map(|(_, count)| count).sum::<u64>(), 6);
         series.keep(0, |_| true);
-        assert!(worker.cells(&series, &name("a"), &name("acme")).is_none());
+        assert!(worker.cells(&series, "a", &account()).is_none());
         assert_eq!(series.sums().len(), 0);
     }
 }

@@ -154,8 +154,8 @@ pub(super) fn head(
     }
     members.maybe(",\"user_agent.original\":", about.agent.map(|agent| cut(agent, AGENT)));
     outcome(&mut members, fate);
-    members.maybe(",\"keygate.account\":", about.account.map(|id| id.as_str()));
-    members.maybe(",\"keygate.key_id\":", about.key.map(|id| id.as_str()));
+    members.maybe(",\"keygate.account\":", about.account.map(|account| account.id.as_str()));
+    members.maybe(",\"keygate.key_id\":", about.key);
     members.text(",\"keygate.request_id\":", about.request_id);
     if let Some(trace) = trace {
         members.bytes(",\"trace_id\":", &trace.trace_id());

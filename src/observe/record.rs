@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use crate::clock;
 use crate::gate::Denial;
 use crate::gate::Transport;
+use crate::keys::Account;
 use crate::keys::AccountId;
-use crate::keys::KeyId;
 
 use super::access;
 use super::key_series::KeyCells;
@@ -136,9 +136,9 @@ pub struct About<'a> {
     /// The generation of the table that decided.
     pub generation: u64,
     /// The key that was presented, where it is known.
-    pub key: Option<&'a KeyId>,
-    /// The key's account.
-    pub account: Option<&'a AccountId>,
+    pub key: Option<&'a str>,
+    /// The key's account. What stands in it is read only where it is told.
+    pub account: Option<&'a Arc<Account>>,
     /// The route's file and line.
     pub place: Option<&'a Arc<str>>,
 }
@@ -153,7 +153,7 @@ pub(super) struct Detail {
     pub(super) transport: Transport,
     pub(super) version: Option<&'static str>,
     pub(super) generation: u64,
-    pub(super) key: Option<KeyId>,
+    pub(super) key: Option<Box<str>>,
     pub(super) account: Option<AccountId>,
     pub(super) place: Option<Arc<str>>,
 }
@@ -168,8 +168,8 @@ impl Detail {
             transport: about.transport,
             version: about.version,
             generation: about.generation,
-            key: about.key.cloned(),
-            account: about.account.cloned(),
+            key: about.key.map(Into::into),
+            account: about.account.map(|account| account.id.clone()),
             place: about.place.cloned(),
         }
     }
@@ -245,7 +245,8 @@ impl RecordGuard {
     pub fn settle(&mut self, fate: Fate, route: RouteId, about: &About<'_>) {
         self.record.fate = Some(fate);
         self.record.route = route;
-        self.record.key = about.key.zip(about.account).and_then(|(k, a)| self.worker.key(k, a));
+        self.record.key =
+            about.key.zip(about.account).and_then(|(key, of)| self.worker.key(key, of));
         #[cfg(feature = "otlp")]
         self.keep_for_span(about);
         self.note(about);

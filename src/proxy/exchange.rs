@@ -189,7 +189,6 @@ impl Exchange {
     fn told(&mut self, tell: impl FnOnce(&mut RecordGuard, &About<'_>)) {
         let world = &self.world;
         let record = self.key.and_then(|key| world.snapshot().table().record(key));
-        let id = record.map(|record| record.id());
         let rule = self.route.and_then(|route| world.snapshot().routes().get(route));
         let agent = self.agent.as_ref().map(|agent| String::from_utf8_lossy(agent.as_bytes()));
         let read = |said| (!self.unread).then_some(said);
@@ -204,8 +203,8 @@ impl Exchange {
             transport: self.transport,
             version: (!self.unread).then(|| version(self.version)),
             generation: world.generation(),
-            key: id.as_ref(),
-            account: record.map(|record| record.account()),
+            key: record.map(|record| record.id_text()),
+            account: record.map(|record| record.owner()),
             place: rule.map(|rule| &rule.place),
         };
         tell(&mut self.record, &about);

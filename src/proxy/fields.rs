@@ -5,6 +5,7 @@
 
 use std::cell::RefCell;
 
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// How many fields we add to what a client sent.
@@ -14,13 +15,31 @@ const ADDED: usize = 15;
 const MOST_IDLE: usize = 32;
 const LONGEST_IDLE: usize = 64;
 
+/// A value of its own; nothing where a header could not have it.
+pub(super) fn written(value: &[u8]) -> HeaderValue {
+    let written = NEXT.with_borrow_mut(|room| {
+        if room.capacity() < value.len() {
+            room.reserve(value.len().max(ROOM));
+        }
+        room.extend_from_slice(value);
+        room.split().freeze()
+    });
+    HeaderValue::from_maybe_shared(written).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
 /// Fields in order.
 #[derive(Clone, Debug)]
 pub(super) struct Fields(List);
 
 type List = Vec<(HeaderName, HeaderValue)>;
 
+/// How much is taken at a time for values that are written down anew.
+const ROOM: usize = 4 * 1024;
+
 thread_local! {
+    /// Where the next value is written. Those that all requests would share would be counted by all
+    /// workers at once, and their counts lie far from what is read anyway.
+    static NEXT: RefCell<BytesMut> = RefCell::default();
     /// Empty lists. They are too large for what the system's allocator has at hand.
     static IDLE: RefCell<Vec<List>> = const { RefCell::new(Vec::new()) };
 }

@@ -6,7 +6,7 @@
 use http::header::{AUTHORIZATION, CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 
-use super::fields::Fields;
+use super::fields::{Fields, written};
 use super::trace::{TRACEPARENT, Traces};
 use crate::gate::Profile;
 use crate::gate::Snapshot;
@@ -80,7 +80,7 @@ pub(super) fn upstream(
     }
     set_forwarded(&mut fields, sender);
     if let Some(key) = key {
-        for (name, value) in snapshot.identity_of(key, profile) {
+        for (name, value) in snapshot.identity_of(key, profile, written) {
             // A name of ours, or the one that carries keys, may be given another meaning.
             if is_ours(name)
                 || [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST].contains(name)

@@ -123,7 +123,10 @@ impl<'a> Ruling<'a> {
 
     fn granted(self, grant: &Grant, shadow: Option<Denial>, policy: &Policy) -> Self {
         let identity = grant.key().into_iter();
-        let identity = identity.flat_map(|key| policy.snapshot().identity_of(key, grant.profile()));
+        let value =
+            |text: &[u8]| HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static(""));
+        let snapshot = policy.snapshot();
+        let identity = identity.flat_map(|key| snapshot.identity_of(key, grant.profile(), value));
         Self {
             outcome: if shadow.is_some() { Outcome::Shadow } else { Outcome::Forwarded },
             denial: shadow,

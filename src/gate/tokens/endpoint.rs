@@ -130,7 +130,8 @@ impl Asked<'_> {
         let verified = self.tokens.verify(token, self.now).ok_or(Denial::InvalidToken)?;
         let (index, record) = verified.holder(self.snapshot).ok_or(Denial::InvalidToken)?;
         self.key = Some(index);
-        admit(index, self.snapshot, self.facts.client, self.now, &mut Checks::default())?;
+        let (client, passed) = (self.facts.client, &mut Checks::default());
+        admit((index, record), self.snapshot, client, self.now, passed)?;
         let login = verified.login();
         let profile = verified.into_profile();
         let token = self.tokens.mint(record, profile, login, self.now, self.nonce);

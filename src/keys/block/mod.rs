@@ -83,8 +83,12 @@ impl Block {
     /// The text of an id.
     #[inline]
     pub(super) fn id<'b>(&'b self, row: Row<'b>) -> &'b str {
-        let bytes = row.short_id().unwrap_or_else(|| self.long_id(row));
-        std::str::from_utf8(bytes).unwrap_or_default()
+        std::str::from_utf8(self.id_bytes(row)).unwrap_or_default()
+    }
+
+    #[inline]
+    pub(super) fn id_bytes<'b>(&'b self, row: Row<'b>) -> &'b [u8] {
+        row.short_id().unwrap_or_else(|| self.long_id(row))
     }
 
     fn long_id(&self, row: Row<'_>) -> &[u8] {

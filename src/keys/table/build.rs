@@ -10,6 +10,7 @@ use super::KeyIndex;
 use super::KeyTable;
 use super::NOBODY;
 use super::Placed;
+use super::Position;
 use super::error::TableError;
 use crate::clock;
 use crate::keys::block::Block;
@@ -234,7 +235,7 @@ impl<'b> Making<'b> {
             clock::give_way();
             let Some(placed) = table.slots.get(slot as usize) else { continue };
             for account in placed.block.accounts() {
-                let position = u32::try_from(table.accounts.len()).unwrap_or(u32::MAX);
+                let position = Position::new(table.accounts.len(), account.disabled);
                 table.accounts.push(Arc::clone(account));
                 table.account_slots.push(slot);
                 let owner = table.owners.number(account.id.as_str()) as usize;
@@ -246,8 +247,8 @@ impl<'b> Making<'b> {
                 if first != NOBODY {
                     errors.push(TableError::DuplicateAccount {
                         id: account.id.clone(),
-                        first: table.account_origin(first as usize),
-                        second: table.account_origin(position as usize),
+                        first: table.account_origin(first.at()),
+                        second: table.account_origin(position.at()),
                     });
                 }
             }

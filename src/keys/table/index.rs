@@ -6,9 +6,11 @@ use std::hash::Hasher as _;
 use hashbrown::DefaultHashBuilder;
 
 use super::KeyIndex;
+use super::Placed;
 use super::Slots;
 use super::places::Places;
 use crate::clock;
+use crate::keys::block::Row;
 use crate::keys::digest::KeyDigest;
 
 /// Places by digest and by id.
@@ -17,6 +19,13 @@ pub(super) struct Index {
     digests: Places,
     ids: Places,
     hashes: Hashes,
+}
+
+/// A key that was looked for, where it is.
+pub(super) struct Found<'s> {
+    pub(super) at: KeyIndex,
+    pub(super) placed: &'s Placed,
+    pub(super) row: Row<'s>,
 }
 
 /// With a secret of this process: nobody can choose keys that all belong into one line.
@@ -73,8 +82,13 @@ impl Index {
     }
 
     #[inline]
-    pub(super) fn find(&self, slots: &Slots, digest: &KeyDigest) -> Option<KeyIndex> {
-        let same = |at| slots.row(at).is_some_and(|row| row.digest().matches(digest));
+    pub(super) fn find<'s>(&self, slots: &'s Slots, digest: &KeyDigest) -> Option<Found<'s>> {
+        let same = |at: KeyIndex| {
+            let placed = slots.get(at.slot())?;
+            let row = placed.rows.get(at.row())?;
+            row.touch();
+            row.digest().matches(digest).then_some(Found { at, placed, row })
+        };
         self.digests.find(self.hashes.of_digest(digest), same)
     }
 
@@ -85,14 +99,14 @@ impl Index {
     }
 
     pub(super) fn find_id(&self, slots: &Slots, id: &str) -> Option<KeyIndex> {
-        self.ids.find(self.hashes.of(id), |at| slots.id(at) == id)
+        self.ids.find(self.hashes.of(id), |at| (slots.id(at) == id).then_some(at))
     }
 
     /// Notes the place of a digest, or says where it is already.
     pub(super) fn insert(&mut self, slots: &Slots, at: KeyIndex) -> Result<(), KeyIndex> {
         let Some(row) = slots.row(at) else { return Ok(()) };
         if let Some(first) = self.find(slots, &row.digest()) {
-            return Err(first);
+            return Err(first.at);
         }
         let Self { digests, hashes, .. } = self;
         note(digests, at, |at| hashes.of_digest_at(slots, at));

@@ -14,6 +14,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::block::MOST;
+use super::block::Row;
 use super::digest::KeyDigest;
 use super::key::Key;
 use super::owners::Owners;
@@ -24,8 +25,9 @@ use super::record::Permission;
 
 pub use self::build::KeyTableBuilder;
 pub use self::error::TableError;
+use self::index::Found;
 use self::index::Index;
-use self::slots::Placed;
+pub(super) use self::slots::Placed;
 use self::slots::Slots;
 
 /// The place of a key in its table. Means nothing in another table.
@@ -65,26 +67,49 @@ pub struct KeyTable {
     /// Whose keys these can be.
     owners: Owners,
     /// The positions of the accounts that are owners, by the numbers of these.
-    positions: Vec<u32>,
+    positions: Vec<Position>,
     index: Index,
 }
 
+/// The position of an account, and beside it, so that nobody looks for it in the account, whether
+/// that is disabled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Position(u32);
+
 /// The position of no account.
-const NOBODY: u32 = u32::MAX;
+const NOBODY: Position = Position(u32::MAX);
+const DISABLED: u32 = 1 << 31;
+
+impl Position {
+    fn new(at: usize, disabled: bool) -> Self {
+        let at = u32::try_from(at).ok().filter(|at| *at < DISABLED - 1);
+        at.map_or(NOBODY, |at| Self(if disabled { at | DISABLED } else { at }))
+    }
+
+    const fn at(self) -> usize {
+        (self.0 & !DISABLED) as usize
+    }
+
+    const fn is_disabled(self) -> bool {
+        self.0 & DISABLED != 0
+    }
+}
 
 impl KeyTable {
     /// The key of a presented key's digest.
     #[must_use]
     pub fn find(&self, digest: &KeyDigest) -> Option<(KeyIndex, Key<'_>)> {
-        let at = self.index.find(&self.slots, digest)?;
-        self.record(at).map(|key| (at, key))
+        let Found { at, placed, row } = self.index.find(&self.slots, digest)?;
+        self.key_of(placed, row, at.row()).map(|key| (at, key))
     }
 
     /// Some key, for a digest that none has: to do with it what would be done with the right one.
     #[must_use]
     pub fn decoy(&self, digest: &KeyDigest) -> Option<(KeyIndex, Key<'_>)> {
         let at = self.index.near(digest).or_else(|| self.any(digest))?;
-        self.record(at).map(|key| (at, key))
+        let key = self.record(at)?;
+        key.row.touch();
+        Some((at, key))
     }
 
     /// A place that a digest draws.
@@ -123,7 +148,7 @@ impl KeyTable {
     #[must_use]
     #[inline]
     pub fn account_position(&self, index: KeyIndex) -> Option<usize> {
-        self.position(self.slots.row(index)?.owner())
+        self.position(self.slots.row(index)?.owner()).map(Position::at)
     }
 
     /// Which of the lists of its slot is a key's own: its position in [`KeyTable::lists`].
@@ -189,7 +214,7 @@ impl KeyTable {
     /// For every key in a slot which of its lists is its own, and the position of its account.
     pub fn holders(&self, slot: usize) -> impl Iterator<Item = (Option<usize>, usize)> {
         let rows = self.slots.get(slot).into_iter().flat_map(|placed| placed.rows.iter());
-        rows.filter_map(|row| Some((row.rules(), self.position(row.owner())?)))
+        rows.filter_map(|row| Some((row.rules(), self.position(row.owner())?.at())))
     }
 
     /// Where an account stands.
@@ -214,17 +239,21 @@ impl KeyTable {
 
     #[inline]
     fn key<'t>(&'t self, placed: &'t Placed, at: usize) -> Option<Key<'t>> {
-        let Placed { rows, block, file, base } = placed;
-        let row = rows.get(at)?;
-        let account = &self.accounts.get(self.position(row.owner())?)?.id;
-        Some(Key { block, rows, row, at, account, file: *file, base: *base })
+        self.key_of(placed, placed.rows.get(at)?, at)
+    }
+
+    #[inline]
+    fn key_of<'t>(&'t self, placed: &'t Placed, row: Row<'t>, at: usize) -> Option<Key<'t>> {
+        let position = self.position(row.owner())?;
+        // Where the account is, but not yet what stands there: few ask.
+        let account = self.accounts.get(position.at())?;
+        Some(Key { placed, row, at, account, disabled: position.is_disabled() })
     }
 
     /// The position of an owner's account, if it has one.
     #[inline]
-    fn position(&self, owner: u32) -> Option<usize> {
-        let position = *self.positions.get(owner as usize)?;
-        (position != NOBODY).then_some(position as usize)
+    fn position(&self, owner: u32) -> Option<Position> {
+        self.positions.get(owner as usize).copied().filter(|position| *position != NOBODY)
     }
 }
 

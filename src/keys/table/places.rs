@@ -92,14 +92,14 @@ impl Places {
         lines.flat_map(|line| line.places.into_iter().filter(|place| *place != NOTHING))
     }
 
-    /// The place of a hash that is the right one.
+    /// What is at the place of a hash that is the right one: where something is found.
     #[inline]
-    pub(super) fn find(&self, hash: u64, right: impl Fn(KeyIndex) -> bool) -> Option<KeyIndex> {
+    pub(super) fn find<T>(&self, hash: u64, right: impl Fn(KeyIndex) -> Option<T>) -> Option<T> {
         let mut at = self.home(hash);
         for _ in 0..self.lines() {
             let line = self.line(at)?;
-            if let Some(place) = line.like(tag(hash)).find(|place| right(*place)) {
-                return Some(place);
+            if let Some(found) = line.like(tag(hash)).find_map(&right) {
+                return Some(found);
             }
             if line.passed() == 0 {
                 return None;
@@ -293,7 +293,7 @@ mod tests {
     fn agree(places: &Places, model: &HashMap<KeyIndex, u64>) {
         assert_eq!(places.len(), model.len());
         for (place, hash) in model {
-            assert_eq!(places.find(*hash, |it| it == *place), Some(*place));
+            assert_eq!(places.find(*hash, |it| (it == *place).then_some(it)), Some(*place));
             assert!(model.contains_key(&places.near(*hash).unwrap()));
         }
         let mut all: Vec<_> = places.iter().collect();
@@ -301,7 +301,7 @@ mod tests {
         all.sort_unstable();
         known.sort_unstable();
         assert_eq!(all, known);
-        assert_eq!(places.find(0, |_| false), None);
+        assert_eq!(places.find(0, |_| None::<KeyIndex>), None);
         let passed: u128 = places.parts.iter().flat_map(|part| &part.0).map(Line::passed).sum();
         assert_eq!(passed, places.passed as u128, "what has gone left a trace");
         assert!(passed == 0 || !model.is_empty(), "what has gone left a trace");
@@ -329,7 +329,7 @@ mod tests {
                         let place = *model.keys().max_by_key(|place| (place.0 as usize).wrapping_mul(at)).unwrap();
                         let hash = model.remove(&place).unwrap();
                         places.remove(hash, place);
-                        prop_assert_eq!(places.find(hash, |it| it == place), None);
+                        prop_assert_eq!(places.find(hash, |it| (it == place).then_some(it)), None);
                         places.remove(hash, place);
                     }
                     Step::Keep => kept.push((places.clone(), model.clone())),
@@ -420,6 +420,6 @@ mod tests {
         copy.remove(0, KeyIndex(0));
         let shared = places.parts.iter().zip(&copy.parts).filter(|(a, b)| Arc::ptr_eq(a, b));
         assert_eq!(shared.count(), places.parts.len() - 1);
-        assert_eq!(places.find(0, |it| it == KeyIndex(0)), Some(KeyIndex(0)));
+        assert_eq!(places.find(0, |it| (it == KeyIndex(0)).then_some(it)), Some(KeyIndex(0)));
     }
 }

@@ -10,13 +10,13 @@ use crate::keys::block::Rows;
 
 /// A block, and where it stands in this table.
 #[derive(Clone, Debug)]
-pub(super) struct Placed {
+pub(in crate::keys) struct Placed {
     /// Those of the block: a look at a key leads past it.
-    pub(super) rows: Rows,
-    pub(super) block: Arc<Block>,
-    pub(super) file: usize,
+    pub(in crate::keys) rows: Rows,
+    pub(in crate::keys) block: Arc<Block>,
+    pub(in crate::keys) file: usize,
     /// Where in the file it begins.
-    pub(super) base: usize,
+    pub(in crate::keys) base: usize,
 }
 
 /// Blocks by their slots.

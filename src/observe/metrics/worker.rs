@@ -17,8 +17,7 @@ use super::super::record::{Record, labels, slot};
 use super::super::spans::Spans;
 use super::Shared;
 use crate::clock;
-use crate::keys::AccountId;
-use crate::keys::KeyId;
+use crate::keys::Account;
 
 #[derive(Debug)]
 struct Worker {
@@ -115,11 +114,7 @@ impl WorkerMetrics {
     }
 
     /// Where the requests of a key are counted, if they are.
-    pub(in crate::observe) fn key(
-        &self,
-        key: &KeyId,
-        account: &AccountId,
-    ) -> Option<Arc<KeyCells>> {
+    pub(in crate::observe) fn key(&self, key: &str, account: &Account) -> Option<Arc<KeyCells>> {
         self.0.keys.cells(&self.0.shared.keys, key, account)
     }
 

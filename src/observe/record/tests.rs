@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use super::super::log::tests::lines;
 use super::*;
 use crate::keys::Name;
+use crate::keys::Origin;
 use crate::observe::Exposition;
 use crate::observe::Metrics;
 
@@ -26,7 +27,12 @@ pub(crate) fn anonymous() -> About<'static> {
     }
 }
 
-fn request<'a>(key: &'a Name, account: &'a Name) -> About<'a> {
+fn account(id: &str) -> Arc<Account> {
+    let (id, origin) = (Name::new(id).unwrap(), Origin::default());
+    Arc::new(Account { id, name: None, permissions: None, disabled: false, origin })
+}
+
+fn request<'a>(key: &'a str, account: &'a Arc<Account>) -> About<'a> {
     About {
         method: Some("POST"),
         path: Some("/v1/things?api_key=SECRET"),
@@ -48,12 +54,12 @@ fn every_fate_has_a_cell_of_its_own() {
 
 #[test]
 fn a_refusal_is_logged_with_its_reason_and_without_the_query() {
-    let (key, account) = (Name::new("key_1").unwrap(), Name::new("acme").unwrap());
+    let (key, account) = ("key_1", account("acme"));
     let metrics = Metrics::new();
     let lines = lines("info", || {
         let mut guard = RecordGuard::new(&metrics.worker(), clock::mono());
         let fate = Fate::Refused(Denial::RevokedKey);
-        guard.settle(fate, metrics.route("/v1/things"), &request(&key, &account));
+        guard.settle(fate, metrics.route("/v1/things"), &request(key, &account));
         guard.answered(401, clock::mono());
     });
     let [line] = lines.as_slice() else { panic!("{lines:?}") };
@@ -80,11 +86,11 @@ fn a_refusal_is_logged_with_its_reason_and_without_the_query() {
 
 #[test]
 fn a_permit_is_logged_only_at_debug() {
-    let (key, account) = (Name::new("key_1").unwrap(), Name::new("acme").unwrap());
+    let (key, account) = ("key_1", account("acme"));
     let metrics = Metrics::new();
     let forward = || {
         let mut guard = RecordGuard::new(&metrics.worker(), clock::mono());
-        guard.settle(Fate::Forwarded, RouteId::NONE, &request(&key, &account));
+        guard.settle(Fate::Forwarded, RouteId::NONE, &request(key, &account));
         guard.answered(200, clock::mono());
     };
     assert!(lines("info", forward).is_empty());
