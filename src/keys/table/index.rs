@@ -167,5 +167,30 @@ fn made_anew(places: &Places, hash: impl Fn(KeyIndex) -> u64) -> Places {
         }
         anew.insert(hash(at), at);
     }
+    anew.settle();
     anew
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    /// As digests do that somebody made up: all of an index would be moved for each of them.
+    #[test]
+    fn keys_that_all_belong_into_one_line_make_the_index_anew_a_few_times_only() {
+        const KEYS: u32 = 2_000;
+        let (mut places, hashed) = (Places::with_capacity(0), Cell::new(0));
+        for number in 0..KEYS {
+            note(&mut places, KeyIndex(number), |_| {
+                hashed.set(hashed.get() + 1);
+                7
+            });
+        }
+        assert_eq!(places.len(), KEYS as usize);
+        assert!(hashed.get() < 30 * KEYS, "{}", hashed.get());
+        let last = KeyIndex(KEYS - 1);
+        assert_eq!(places.find(7, |it| (it == last).then_some(it)), Some(last));
+    }
 }

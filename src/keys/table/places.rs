@@ -13,8 +13,9 @@ use crate::clock;
 pub(super) struct Places {
     parts: Vec<Arc<Part>>,
     len: usize,
-    /// How often a line was passed by what is there, in all.
+    /// How often a line was passed by what is there, in all, and how often may be.
     passed: usize,
+    most: usize,
 }
 
 /// How many places a line has, and how many lines a part, which is copied whole when it changes.
@@ -62,7 +63,9 @@ impl Places {
             clock::give_way();
             Arc::new(Part([Line { head: 0, places: [NOTHING; WIDTH] }; LINES]))
         };
-        Self { parts: std::iter::repeat_with(empty).take(parts).collect(), len: 0, passed: 0 }
+        let most = parts * LINES;
+        let parts = std::iter::repeat_with(empty).take(parts).collect();
+        Self { parts, len: 0, passed: 0, most }
     }
 
     pub(super) const fn len(&self) -> usize {
@@ -73,7 +76,13 @@ impl Places {
     /// things came and went, so much stands elsewhere than it belongs that a look would walk far. A
     /// line that was passed once is passed by all who look until that goes which passed it.
     pub(super) fn is_full(&self) -> bool {
-        self.len * FULL.1 >= self.lines() * WIDTH * FULL.0 || self.passed >= self.lines()
+        self.len * FULL.1 >= self.lines() * WIDTH * FULL.0 || self.passed >= self.most
+    }
+
+    /// Takes it as it is, just made: where many have the same hash, so that much stands elsewhere
+    /// than it belongs, to make it anew for each of them would not help.
+    pub(super) fn settle(&mut self) {
+        self.most = self.lines().max(self.passed * 2);
     }
 
     /// Whether it should be made anew, smaller.
