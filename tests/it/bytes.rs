@@ -35,6 +35,12 @@ fn a_target_has_a_path_of_its_own_and_the_host_that_it_says() {
         ("GET http://other.test/a HTTP/1.1", "keygate.test"),
         ("GET http://keygate.test:1/a HTTP/1.1", "keygate.test"),
         ("GET http://user@keygate.test/a HTTP/1.1", "keygate.test"),
+        ("GET /a<b HTTP/1.1", "keygate.test"),
+        ("GET /a>b HTTP/1.1", "keygate.test"),
+        ("GET /a`b HTTP/1.1", "keygate.test"),
+        ("GET /a?b=\"c\" HTTP/1.1", "keygate.test"),
+        ("GET /a?<b> HTTP/1.1", "keygate.test"),
+        ("GET http:// HTTP/1.1", "keygate.test"),
         ("GET /a HTTP/1.1", "keygate.test/b"),
         ("GET /a HTTP/1.1", "user@keygate.test"),
         ("GET /a HTTP/1.1", "keygate.test, other.test"),
@@ -49,6 +55,7 @@ fn a_target_has_a_path_of_its_own_and_the_host_that_it_says() {
     ] {
         let (_, response) = ask(&sidecar, line, host);
         assert!((400..404).contains(&response.status), "{line} {host}: {response:?}");
+        assert!(response.value("x-request-id").is_some(), "{line} {host}: {response:?}");
     }
     assert_eq!(origin.count(), 0);
     let (_, response) = ask(&sidecar, "GET http://keygate.test/a?b HTTP/1.1", "keygate.test");

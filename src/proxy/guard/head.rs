@@ -1,5 +1,6 @@
 //! One head, and the body that it announces. What two servers could read differently is none.
 
+use http::Uri;
 use httparse::{EMPTY_HEADER, Header, Request};
 
 /// How many fields a head may have.
@@ -30,7 +31,15 @@ pub(super) fn read(bytes: &[u8]) -> Option<Head> {
         Ok(_) | Err(_) => return None,
     }
     let framing = framing(request.headers, request.version == Some(1))?;
-    Some(Head { framing, fragment: request.path?.contains('#') })
+    let target = request.path.filter(|target| is_taken(target))?;
+    Some(Head { framing, fragment: target.contains('#') })
+}
+
+/// Whether the library takes a target for one. What it does not, it would answer by itself: with
+/// no id, and nothing in the log.
+fn is_taken(target: &str) -> bool {
+    let rare = |byte: u8| matches!(byte, b'"' | b'<' | b'>' | b'`');
+    (target.starts_with('/') && !target.bytes().any(rare)) || Uri::try_from(target).is_ok()
 }
 
 /// Whether all that is wrong with a head are bytes of its target that are not visible ASCII.
@@ -132,6 +141,22 @@ mod tests {
             ["GET /a b HTTP/1.1\r\n\r\n", "GET /\u{1} HTTP/3\r\n\r\n", "GET /a HTTP/1.1\r\n\r\n"]
         {
             assert!(!has_odd_target(other.as_bytes()), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn targets_are_those_that_the_library_takes() {
+        let visible: Vec<char> = ('!'..='~').collect();
+        let mut ends: Vec<String> = visible.iter().map(char::to_string).collect();
+        ends.extend(visible.iter().flat_map(|a| visible.iter().map(move |b| format!("{a}{b}"))));
+        for end in &ends {
+            for target in
+                [format!("/{end}"), format!("/?{end}"), format!("/{end}\u{e9}"), end.clone()]
+            {
+                let taken = Uri::try_from(target.as_str()).is_ok();
+                let head = format!("GET {target} HTTP/1.1\r\n\r\n");
+                assert_eq!(read(head.as_bytes()).is_some(), taken, "{target}");
+            }
         }
     }
 
