@@ -235,6 +235,13 @@ impl Origin {
         }
     }
 
+    /// Ends the connection of a client that has left.
+    pub(super) fn hang_up(&self) {
+        if let Some(socket) = &self.socket {
+            socket.close();
+        }
+    }
+
     /// The number of the request that began last, counted from 1.
     pub(super) const fn number(&self) -> u64 {
         self.requests.get()

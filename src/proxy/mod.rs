@@ -82,7 +82,12 @@ async fn handle(
     tokio::select! {
         biased;
         answer = answer(worker, &origin, request) => answer,
-        () = origin.left() => refuse::nobody(),
+        () = origin.left() => {
+            // One that only sends no more still listens: it is told nothing rather than something
+            // that is not so.
+            origin.hang_up();
+            refuse::nobody()
+        }
     }
 }
 

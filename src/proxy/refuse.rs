@@ -80,7 +80,7 @@ pub(super) fn leave_body_away(response: &mut Response<ResponseBody>) {
     *response.body_mut() = ResponseBody::Own(None);
 }
 
-/// What is answered to a client that has left.
+/// What is answered to a client that has left: it does not come to anybody.
 pub(super) fn nobody() -> Response<ResponseBody> {
     let mut response = Response::new(ResponseBody::Own(None));
     *response.status_mut() = StatusCode::BAD_REQUEST;

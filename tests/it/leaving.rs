@@ -11,7 +11,7 @@ use std::time::Duration;
 use crate::actors::client::{bearer, dial, head};
 use crate::actors::origin::Origin;
 use crate::actors::scripts::{events, flood, hang, hold};
-use crate::actors::setup::{READ, Setup};
+use crate::actors::setup::{READ, Setup, WRITE};
 use crate::actors::sidecar::Sidecar;
 use crate::actors::{Cue, eventually};
 
@@ -71,6 +71,22 @@ fn what_is_answered_here_comes_whole_or_not_at_all_to_whom_it_will_send_no_more(
         assert!(whole || said.is_empty(), "{said}");
     }
     assert_eq!(origin.count(), 0);
+}
+
+/// Neither is a request with a body called bad when its client has said all that it had to say.
+#[test]
+fn what_has_a_body_is_answered_as_it_would_be_or_not_at_all_to_whom_it_will_send_no_more() {
+    let origin = Origin::echo();
+    let sidecar = start(&origin);
+    for _ in 0..20 {
+        let mut stream = dial(sidecar.http.unwrap()).unwrap();
+        let mut bytes = head("POST", "/", &[&bearer(WRITE), "Transfer-Encoding: chunked"]);
+        bytes.extend_from_slice(b"5\r\n01234\r\n5\r\n56789\r\n0\r\n\r\n");
+        stream.write_all(&bytes).unwrap();
+        stream.shutdown(Shutdown::Write).unwrap();
+        let said = all_that_is_said(stream);
+        assert!(said.is_empty() || said.starts_with("HTTP/1.1 200 "), "{said}");
+    }
 }
 
 #[test]
