@@ -6,8 +6,10 @@
 use std::collections::HashSet;
 use std::ffi::OsString;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use crate::clock;
 use crate::source::RealPaths;
@@ -65,6 +67,19 @@ impl Directories {
     }
 }
 
+/// Which directory it is that has a name: another one by the same name is not the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity(Option<(u64, u64, Option<SystemTime>)>);
+
+impl Identity {
+    /// Of the directory that has this name now, if there is one.
+    pub(super) fn of(path: &Path) -> Self {
+        // A number that is free again is soon given to another: when it was made tells them apart.
+        let metadata = fs::metadata(path).ok();
+        Self(metadata.map(|it| (it.dev(), it.ino(), it.created().ok())))
+    }
+}
+
 fn parent(path: &Path) -> Option<PathBuf> {
     match path.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Some(PathBuf::from(".")),
@@ -95,6 +110,20 @@ mod tests {
         assert!(directories.concern(&[at("x"), at("keygate.toml")]), "a rename");
         assert!(directories.concern(&[]) && directories.concern(&[PathBuf::from("/")]));
         assert!(concerns("elsewhere/access.log"), "a directory that is not known");
+    }
+
+    #[test]
+    fn another_directory_by_the_same_name_is_not_the_same() {
+        let made = tempfile::tempdir().unwrap();
+        let keys = made.path().join("keys");
+        fs::create_dir(&keys).unwrap();
+        let first = Identity::of(&keys);
+        fs::write(keys.join("a.toml"), "").unwrap();
+        assert_eq!(Identity::of(&keys), first, "what lies in it makes it no other");
+        fs::rename(&keys, made.path().join("old")).unwrap();
+        assert_ne!(Identity::of(&keys), first);
+        fs::create_dir(&keys).unwrap();
+        assert_ne!(Identity::of(&keys), first);
     }
 
     #[test]

@@ -4,7 +4,7 @@
 //! Every event is a hint only. Directories are watched, not files: a file that is replaced takes
 //! its watch with it, and Kubernetes replaces the directory behind a symlink.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender, channel, sync_channel};
@@ -15,6 +15,7 @@ use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Live;
 use super::directories::Directories;
+use super::directories::Identity;
 use super::reload::Reloader;
 use crate::clock;
 
@@ -103,7 +104,8 @@ struct Watch {
     live: Arc<Live>,
     reloader: Reloader,
     watcher: Option<RecommendedWatcher>,
-    directories: HashSet<PathBuf>,
+    /// Those that are watched. A watch stays with its directory, whatever takes the name later.
+    directories: HashMap<PathBuf, Identity>,
     /// What the one who is told of events knows of them.
     concern: Arc<ArcSwap<Directories>>,
 }
@@ -125,7 +127,7 @@ impl Watch {
         if let Err(error) = &watcher {
             tracing::warn!(%error, "the system reports no changes; files are polled only");
         }
-        Self { live, reloader, watcher: watcher.ok(), directories: HashSet::new(), concern }
+        Self { live, reloader, watcher: watcher.ok(), directories: HashMap::new(), concern }
     }
 
     fn run(mut self, hints: &Receiver<Trigger>, caught_up: &SyncSender<()>) {
@@ -197,17 +199,24 @@ impl Watch {
     fn follow(&mut self) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
         let wanted = Directories::of(self.reloader.watched());
-        for gone in self.directories.difference(&wanted.all) {
-            let _ = watcher.unwatch(gone);
-        }
-        self.directories.retain(|directory| wanted.all.contains(directory));
+        self.directories.retain(|directory, known| {
+            let stays = wanted.all.contains(directory) && Identity::of(directory) == *known;
+            if !stays {
+                let _ = watcher.unwatch(directory);
+            }
+            stays
+        });
         let mut any = false;
         for new in &wanted.all {
+            if self.directories.contains_key(new) {
+                continue;
+            }
+            // Before it is watched: where another takes its place meanwhile, that is seen next time.
+            let identity = Identity::of(new);
             // One that cannot be watched yet is tried again at the next poll.
-            if !self.directories.contains(new)
-                && watcher.watch(new, RecursiveMode::NonRecursive).is_ok()
-            {
-                any = self.directories.insert(new.clone());
+            if watcher.watch(new, RecursiveMode::NonRecursive).is_ok() {
+                self.directories.insert(new.clone(), identity);
+                any = true;
             }
         }
         // What happened to a name before it mattered was not reported, either.

@@ -1,4 +1,5 @@
-//! Files as Kubernetes mounts them: every change is a new directory behind `..data`.
+//! Directories that give way to others: as Kubernetes mounts files, where every change is a new
+//! directory behind `..data`, and by hand.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -57,6 +58,26 @@ fn a_key_file_in_a_secret_volume_is_seen() {
 #[test]
 fn a_directory_that_is_a_secret_volume_is_seen() {
     secret_volume("secret");
+}
+
+#[test]
+fn what_changes_in_a_directory_that_took_the_place_of_another_is_seen() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin)
+        .config("[keys]\nfiles = [\"keys\"]")
+        .file("keys/acme.toml", usual_keys());
+    let sidecar = Sidecar::start(&setup);
+    let mut client = sidecar.client();
+    fs::create_dir(sidecar.path("next")).unwrap();
+    fs::write(sidecar.path("next/acme.toml"), with_a_new_key()).unwrap();
+    fs::rename(sidecar.path("keys"), sidecar.path("before")).unwrap();
+    fs::rename(sidecar.path("next"), sidecar.path("keys")).unwrap();
+    soon(&sidecar, &mut client, NEW, 200);
+    // Where nothing but the poll saw it, the second of these would just have missed one.
+    fs::write(sidecar.path("keys/acme.toml"), usual_keys()).unwrap();
+    soon(&sidecar, &mut client, NEW, 401);
+    fs::write(sidecar.path("keys/acme.toml"), with_a_new_key()).unwrap();
+    soon(&sidecar, &mut client, NEW, 200);
 }
 
 #[test]
