@@ -46,7 +46,7 @@ fn directory(path: &Path, keys: &Keys, problems: &mut Problems) -> Vec<PathBuf> 
     let mut entries: Vec<_> = match entries {
         Ok(entries) => entries.iter().map(fs::DirEntry::path).collect(),
         Err(error) => {
-            problems.push(Problem::unreadable(path, &error));
+            problems.push(keys.place(path, Problem::unreadable(path, &error)));
             return Vec::new();
         }
     };
@@ -70,7 +70,8 @@ fn directory(path: &Path, keys: &Keys, problems: &mut Problems) -> Vec<PathBuf> 
     }
     if files.is_empty() {
         let message = format!("`{}` holds no `*.toml` file", path.display());
-        problems.push(Problem::new(message).help("put a key file into it").warning());
+        let problem = Problem::new(message).help("put a key file into it").warning();
+        problems.push(keys.place(path, problem));
     }
     files
 }

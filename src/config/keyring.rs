@@ -143,6 +143,7 @@ pub fn load_keys_again(
     let noted = if digester.is_some() { &mut problems } else { &mut ignored };
     let loaded = store.load(&paths, &reading);
     let mut reader = Reader {
+        keys,
         store,
         digester: &reading,
         problems: noted,
@@ -184,6 +185,7 @@ pub fn load_keys_again(
 
 /// Collects what the files hold, one after the other.
 struct Reader<'r> {
+    keys: &'r Keys,
     store: &'r KeyStore,
     digester: &'r Digester,
     problems: &'r mut Problems,
@@ -207,7 +209,8 @@ impl Reader<'_> {
         let source = match Source::read(path) {
             Ok(source) => source.showing_only(file::SHOWN),
             Err(problem) => {
-                self.problems.push(Problem { help: Some(no_key_file(&problem)), ..*problem });
+                let problem = Problem { help: Some(no_key_file(&problem)), ..*problem };
+                self.problems.push(self.keys.place(path, problem));
                 self.accounts_lost = true;
                 return;
             }
@@ -238,7 +241,7 @@ pub fn digester(keys: &Keys, problems: &mut Problems) -> Option<Digester> {
     let pepper = match source::contents(path) {
         Ok(bytes) => Zeroizing::new(bytes),
         Err(error) => {
-            problems.push(Problem::unreadable(path, &error));
+            problems.push(keys.place(path, Problem::unreadable(path, &error)));
             return None;
         }
     };
@@ -248,7 +251,7 @@ pub fn digester(keys: &Keys, problems: &mut Problems) -> Option<Digester> {
     if text.len() < 16 {
         let message = format!("the pepper in `{}` is shorter than 16 bytes", path.display());
         let help = "make one with `openssl rand -base64 32`";
-        problems.push(Problem::new(message).help(help));
+        problems.push(keys.place(path, Problem::new(message).help(help)));
         return None;
     }
     warn_if_world_readable(path, "the pepper", problems);
@@ -268,7 +271,7 @@ fn revocations(
             contents.add(Sha256::digest(source.text.as_bytes()).into());
             return revocations::parse(&source, digester, problems);
         }
-        Err(problem) => *problem,
+        Err(problem) => keys.place(path, *problem),
     };
     match before {
         Some(before) => {

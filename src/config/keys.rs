@@ -1,5 +1,7 @@
 //! `[keys]`: which files hold the keys, and what a key looks like.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -14,7 +16,10 @@ use crate::gate::KeyPattern;
 use crate::keys::Access;
 use crate::keys::KeyPrefix;
 use crate::source::At;
+use crate::source::Problem;
 use crate::source::Section;
+use crate::source::Source;
+use crate::source::Span;
 
 /// Which files hold the keys, and what a key looks like.
 #[derive(Clone, Debug)]
@@ -36,6 +41,19 @@ pub struct Keys {
     /// Whether Basic wants the account's id as the user name: then no profile key may be presented
     /// by it.
     pub basic_names_account: bool,
+    /// Where each file is named, if it is.
+    pub(super) places: Places,
+}
+
+/// Where files are named.
+#[derive(Clone, Default)]
+pub(super) struct Places(HashMap<PathBuf, (Source, Span)>);
+
+/// What is named is what a configuration says, and not where.
+impl fmt::Debug for Places {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Places")
+    }
 }
 
 impl Keys {
@@ -51,7 +69,20 @@ impl Keys {
             rotate_after: None,
             pepper_file: None,
             basic_names_account: false,
+            places: Places::default(),
         })
+    }
+
+    /// The same problem with one of the files: where nothing in the file is to be shown, at the
+    /// place where the file is named.
+    pub(super) fn place(&self, path: &Path, problem: Problem) -> Problem {
+        match self.places.0.get(path) {
+            Some((source, span)) if problem.place.is_none() => {
+                let placed = Problem::at(source, span.clone(), problem.message);
+                Problem { place: placed.place, message: placed.message, ..problem }
+            }
+            _ => problem,
+        }
     }
 
     /// Whether a file is one of those that they are read from, or would be.
@@ -68,44 +99,50 @@ pub(super) fn read(root: &mut Section<'_, '_>) -> Option<Keys> {
     // What is not written is as if it were: an empty table has all the defaults.
     let table = root.table("keys").unwrap_or_else(|| root.empty_table());
     let mut section = root.enter("[keys]", table);
-    let files = files(&mut section);
-    let revocations = path(&mut section, "revocations").map(|at| at.value);
+    let named = files(&mut section);
+    let revocations = path(&mut section, "revocations");
     let pattern = pattern(&mut section);
     let prefix = prefix(&mut section);
     let choices = [("read", Access::Read), ("write", Access::Write)];
     let access = choice(&mut section, "default_access", &choices);
     let rotate_after = duration(&mut section, "rotate_after");
-    let pepper_file = path(&mut section, "pepper_file").map(|at| at.value);
+    let pepper_file = path(&mut section, "pepper_file");
+    let files = named.as_ref().map_or_else(
+        || vec![section.source().directory.join("keys.toml")],
+        |named| named.iter().map(|at| at.value.clone()).collect(),
+    );
     let mut keys = Keys::defaults(files)?;
-    keys.revocations = revocations;
+    for at in named.iter().flatten().chain(&revocations).chain(&pepper_file) {
+        keys.places.0.insert(at.value.clone(), (section.source().clone(), at.span.clone()));
+    }
+    keys.revocations = revocations.map(|at| at.value);
     keys.pattern = pattern.unwrap_or(keys.pattern);
     keys.prefix = prefix.unwrap_or(keys.prefix);
     keys.default_access = access.unwrap_or(keys.default_access);
     keys.rotate_after = rotate_after.and_then(|age| SignedDuration::try_from(age).ok());
-    keys.pepper_file = pepper_file;
+    keys.pepper_file = pepper_file.map(|at| at.value);
     Some(keys)
 }
 
-fn files(section: &mut Section<'_, '_>) -> Vec<PathBuf> {
-    let Some(list) = section.string_or_strings("files") else {
-        return vec![section.source().directory.join("keys.toml")];
-    };
+/// The files that are named, if any are: else it is `keys.toml` beside the configuration.
+fn files(section: &mut Section<'_, '_>) -> Option<Vec<At<PathBuf>>> {
+    let list = section.string_or_strings("files")?;
     if list.value.is_empty() {
         section.wrong(&list.span, "`files` names no file", "write `files = [\"keys.toml\"]`");
     }
-    let mut files = Vec::new();
+    let mut files = Vec::<At<PathBuf>>::new();
     for at in list.value {
         let Some(path) = as_path(section, "files", &at) else { continue };
-        if files.contains(&path.value) {
+        if files.iter().any(|file| file.value == path.value) {
             section.wrong(
                 &at.span,
                 format!("`{}` is listed twice", at.value),
                 "remove one of them",
             );
         }
-        files.push(path.value);
+        files.push(path);
     }
-    files
+    Some(files)
 }
 
 fn pattern(section: &mut Section<'_, '_>) -> Option<KeyPattern> {
