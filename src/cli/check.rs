@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::print;
+use super::values;
 use crate::clock;
 use crate::config;
 use crate::config::Config;
@@ -24,7 +25,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", num_args = 1..)]
     keys: Vec<PathBuf>,
     /// Override a member of the configuration, as in `--set listen.https=127.0.0.1:8443`
-    #[arg(long, value_name = "PATH=VALUE")]
+    #[arg(long, value_name = "PATH=VALUE", value_parser = values::setting)]
     set: Vec<String>,
 }
 

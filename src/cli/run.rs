@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use super::print;
+use super::values;
 use crate::observe;
 use crate::serve;
 use crate::serve::Prepared;
@@ -16,7 +17,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", default_value = "keygate.toml")]
     config: PathBuf,
     /// Override a member of the configuration, as in `--set listen.https=127.0.0.1:8443`
-    #[arg(long, value_name = "PATH=VALUE")]
+    #[arg(long, value_name = "PATH=VALUE", value_parser = values::setting)]
     set: Vec<String>,
 }
 

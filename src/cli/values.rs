@@ -116,6 +116,14 @@ pub(crate) fn event(text: &str) -> Result<Box<str>, String> {
     }
 }
 
+/// The form of `PATH=VALUE`; what it changes is judged like the file.
+pub(crate) fn setting(text: &str) -> Result<String, String> {
+    match text.split_once('=') {
+        Some((path, _)) if !path.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err("write `PATH=VALUE`, like `listen.https=127.0.0.1:8443`".to_owned()),
+    }
+}
+
 pub(crate) fn network(text: &str) -> Result<IpNet, String> {
     let network = file::parse_network(text).ok_or_else(|| {
         "write an address like `203.0.113.7` or a network like `2001:db8::/32`".to_owned()

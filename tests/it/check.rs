@@ -138,3 +138,15 @@ fn without_a_configuration_check_says_how_to_get_one() {
     assert!(stderr(&output).contains("`keygate.toml` does not exist"), "{}", stderr(&output));
     assert!(stderr(&output).contains("`keygate init`"), "{}", stderr(&output));
 }
+
+#[test]
+fn a_setting_that_is_none_is_wrong_usage_and_one_that_nobody_knows_is_invalid() {
+    let started = started("minimal");
+    for (setting, want) in [("nonsense", 2), ("=x", 2), ("nobody.knows=1", 1)] {
+        for arguments in [&["check"][..], &["run"], &["explain", "GET", "/"]] {
+            let arguments = [arguments, &["--set", setting]].concat();
+            let output = keygate(started.path(), &arguments);
+            assert_eq!(code(&output), want, "{arguments:?} {}", stderr(&output));
+        }
+    }
+}

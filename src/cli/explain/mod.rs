@@ -47,7 +47,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "FILE", default_value = "keygate.toml")]
     config: PathBuf,
     /// Override a member of the configuration, as in `--set routes.unmatched=allow`
-    #[arg(long, value_name = "PATH=VALUE")]
+    #[arg(long, value_name = "PATH=VALUE", value_parser = values::setting)]
     set: Vec<String>,
     /// As if the key of this id had been presented, by a way that it may be
     #[arg(long, value_name = "ID", value_parser = values::name)]
