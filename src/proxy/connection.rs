@@ -207,7 +207,9 @@ impl Client {
         tokio::select! {
             biased;
             _ = connection => {}
-            () = streams.quiet() => {}
+            // Who is gone without a word does not answer. Nothing is lost with one who has asked for
+            // nothing for so long.
+            () = streams.quiet(LATE_START) => {}
         }
     }
 }

@@ -16,6 +16,9 @@ use tokio::time::Sleep;
 
 use crate::clock;
 
+/// How often to look whether streams are still open.
+const LOOK: Duration = Duration::from_secs(1);
+
 /// Spawns on the current thread.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LocalExec;
@@ -29,8 +32,15 @@ impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for LocalExec 
 /// Spawns the streams of one client's HTTP/2 connection.
 #[derive(Clone, Debug)]
 pub(super) struct Streams {
-    open: Rc<Cell<usize>>,
+    open: Rc<Number>,
     pause: Duration,
+}
+
+/// How many streams there are, and when the last one ended, or the connection began.
+#[derive(Debug)]
+struct Number {
+    now: Cell<usize>,
+    ended: Cell<Instant>,
 }
 
 /// The task of one stream.
@@ -53,20 +63,23 @@ thread_local! {
 impl Streams {
     /// `pause` is how long a client may make no room for an answer.
     pub(super) fn new(pause: Duration) -> Self {
-        Self { open: Rc::default(), pause }
+        let open = Number { now: Cell::new(0), ended: Cell::new(clock::mono()) };
+        Self { open: Rc::new(open), pause }
     }
 
     /// Until there has been no open stream for as long as a client may take nothing: whatever is
-    /// still to be written then is not wanted.
-    pub(super) async fn quiet(&self) {
-        let mut since = clock::mono();
+    /// still to be written then is not wanted. Not before it has had some time to take its leave.
+    pub(super) async fn quiet(&self, least: Duration) {
+        let earliest = clock::mono() + least;
         loop {
-            if self.open.get() > 0 {
-                since = clock::mono();
-            } else if clock::mono().duration_since(since) >= self.pause {
+            let due = match self.open.now.get() {
+                0 => earliest.max(self.open.ended.get() + self.pause),
+                _ => clock::mono() + self.pause.min(LOOK),
+            };
+            if due <= clock::mono() {
                 return;
             }
-            tokio::time::sleep(self.pause.min(Duration::from_secs(1))).await;
+            tokio::time::sleep_until(due.into()).await;
         }
     }
 }
@@ -173,17 +186,44 @@ impl Drop for Running {
 }
 
 /// Counts a stream as long as its task is there.
-struct Open(Rc<Cell<usize>>);
+struct Open(Rc<Number>);
 
 impl Open {
-    fn new(open: &Rc<Cell<usize>>) -> Self {
-        open.set(open.get() + 1);
+    fn new(open: &Rc<Number>) -> Self {
+        open.now.set(open.now.get() + 1);
         Self(Rc::clone(open))
     }
 }
 
 impl Drop for Open {
     fn drop(&mut self) {
-        self.0.set(self.0.get().saturating_sub(1));
+        self.0.now.set(self.0.now.get().saturating_sub(1));
+        self.0.ended.set(clock::latest());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(60);
+    const SHORT: Duration = Duration::from_millis(50);
+
+    /// Whether nothing is waited for, of a connection whose last stream ended so long ago.
+    async fn is_quiet(ago: Duration, open: usize) -> bool {
+        let streams = Streams::new(LONG);
+        streams.open.now.set(open);
+        streams.open.ended.set(clock::mono().checked_sub(ago).unwrap());
+        let began = clock::mono();
+        let quiet = tokio::time::timeout(4 * SHORT, streams.quiet(SHORT)).await.is_ok();
+        assert!(!quiet || clock::mono().duration_since(began) >= SHORT, "no time to take leave");
+        quiet
+    }
+
+    #[tokio::test]
+    async fn who_asked_for_nothing_for_long_is_not_waited_for() {
+        assert!(is_quiet(2 * LONG, 0).await);
+        assert!(!is_quiet(LONG / 2, 0).await, "some of an answer may still wait for him");
+        assert!(!is_quiet(2 * LONG, 1).await);
     }
 }
