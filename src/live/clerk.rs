@@ -19,6 +19,7 @@ use crate::clock;
 use crate::observe::AuditLog;
 use crate::observe::Event;
 use crate::observe::Metrics;
+use crate::observe::aside;
 
 /// How many events may wait to be written.
 const WAITING: usize = 16;
@@ -73,7 +74,7 @@ impl Clerk {
             said: AtomicU64::new(0),
         });
         let this = Self { queue, desk: Arc::clone(&desk) };
-        thread::Builder::new().name("audit-log".to_owned()).spawn(move || desk.work(&events))?;
+        aside("audit-log", move || desk.work(&events))?;
         Ok(this)
     }
 

@@ -16,6 +16,7 @@ use std::thread::{self, Thread};
 use std::time::Duration;
 
 use self::turn::Turning;
+use super::aside::aside;
 use super::output::Lost;
 use super::ring::{Inlet, Outlet, ring};
 use super::scribe::{Scribe, Target};
@@ -118,8 +119,7 @@ impl Journal {
     fn begin(self: &Arc<Self>) -> io::Result<()> {
         if self.writer.get().is_none() {
             let journal = Arc::clone(self);
-            let thread = thread::Builder::new().name("access-log".into());
-            let thread = thread.spawn(move || journal.write())?;
+            let thread = aside("access-log", move || journal.write())?;
             let _ = self.writer.set(thread.thread().clone());
         }
         Ok(())

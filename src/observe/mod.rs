@@ -4,6 +4,7 @@
 //! Must not know hyper, nor any secret: it is handed ids, reasons and numbers.
 
 mod access;
+mod aside;
 mod audit;
 mod cells;
 mod expose;
@@ -28,6 +29,8 @@ mod status;
 mod trace;
 mod words;
 
+pub use aside::SIGNALS;
+pub use aside::aside;
 pub use audit::AuditLog;
 pub use audit::Event;
 pub use audit::event as audit_event;

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::aside::aside;
 use super::output::{Lost, Output};
 
 /// How many lines may wait.
@@ -49,7 +50,7 @@ impl Sink {
 
     fn with_room(out: impl Write + Send + 'static, lines: usize) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(lines);
-        thread::Builder::new().name("log".into()).spawn(move || drain(&receiver, out))?;
+        aside("log", move || drain(&receiver, out))?;
         Ok(Self(sender))
     }
 

@@ -4,10 +4,11 @@ use std::io;
 use std::os::unix::net::UnixStream;
 
 use nix::sys::signal::SigSet;
-use nix::sys::signal::Signal as Number;
 use tokio::signal::unix::Signal;
 use tokio::signal::unix::SignalKind;
 use tokio::signal::unix::signal;
+
+use crate::observe::SIGNALS;
 
 /// The signals that mean something to us.
 pub(super) struct Signals {
@@ -64,15 +65,12 @@ impl Signals {
     }
 }
 
-/// What [`Signals`] are.
-const MEANT: [Number; 4] = [Number::SIGTERM, Number::SIGINT, Number::SIGHUP, Number::SIGUSR2];
-
 /// Has other threads hear what this one would: those that do not begin as this one does.
 pub(super) fn leave_to_others() -> io::Result<()> {
-    Ok(SigSet::from_iter(MEANT).thread_block()?)
+    Ok(SigSet::from_iter(SIGNALS).thread_block()?)
 }
 
 /// Has this thread hear what is meant for us, whatever thread began it.
 pub(super) fn hear() -> io::Result<()> {
-    Ok(SigSet::from_iter(MEANT).thread_unblock()?)
+    Ok(SigSet::from_iter(SIGNALS).thread_unblock()?)
 }

@@ -151,7 +151,9 @@ fn who_waits_for_a_slot_is_served_before_the_end() {
 #[test]
 fn a_reload_that_hangs_does_not_hold_up_the_end() {
     let origin = Origin::echo();
-    let mut sidecar = Sidecar::start(&Setup::before(&origin));
+    let disks = "[access_log]\nfile = \"access.log\"\n\n[audit_log]\nfile = \"audit.log\"\n\n\
+                 [state]\ndirectory = \"state\"\n";
+    let mut sidecar = Sidecar::start(&Setup::before(&origin).config(disks));
     let (reader, writer) = std::io::pipe().unwrap();
     let pipe = format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd());
     symlink(&pipe, sidecar.path("pipe")).unwrap();
@@ -162,21 +164,28 @@ fn a_reload_that_hangs_does_not_hold_up_the_end() {
         let mut open = std::fs::read_dir(&theirs).unwrap().map(|entry| entry.unwrap().path());
         open.any(|fd| std::fs::read_link(fd).is_ok_and(|it| it == ours)).then_some(())
     });
-    // A thread that waits for a disk hears no signal, so it must be another one that does.
+    // A thread that waits for a disk hears no signal, and of those that hear them the system tells any
+    // one: only threads that never wait for a disk may.
     let tasks = format!("/proc/{}/task", sidecar.pid());
+    let told = |thread: &str, file| std::fs::read_to_string(format!("{tasks}/{thread}/{file}"));
     let deaf = |thread: &str| {
-        let status = std::fs::read_to_string(format!("{tasks}/{thread}/status")).unwrap();
+        let status = told(thread, "status").unwrap();
         let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap();
         let blocked = u64::from_str_radix(blocked.trim(), 16).unwrap();
         let meant = [Signal::TERM, Signal::INT, Signal::HUP, Signal::USR2];
         meant.map(|signal| blocked >> (signal.as_raw() - 1) & 1 == 1)
     };
-    assert_eq!(deaf(&sidecar.pid().to_string()), [true; 4]);
-    let threads = std::fs::read_dir(&tasks).unwrap().map(|entry| entry.unwrap());
-    let control = threads.map(|thread| thread.file_name().into_string().unwrap()).find(|thread| {
-        std::fs::read_to_string(format!("{tasks}/{thread}/comm")).unwrap().trim() == "control"
-    });
-    assert_eq!(deaf(&control.unwrap()), [false; 4]);
+    let mut names = Vec::new();
+    for thread in std::fs::read_dir(&tasks).unwrap() {
+        let thread = thread.unwrap().file_name().into_string().unwrap();
+        let name = told(&thread, "comm").unwrap().trim().to_owned();
+        let hears = name == "control" || name.starts_with("worker-");
+        assert_eq!(deaf(&thread), [!hears; 4], "{name}");
+        names.push(name);
+    }
+    for name in ["log", "access-log", "audit-log", "usage", "control", "worker-0"] {
+        assert!(names.iter().any(|it| it == name), "{name}: {names:?}");
+    }
     let began = Instant::now();
     sidecar.signal(Signal::TERM);
     assert_eq!(sidecar.wait_exit().code(), Some(0));

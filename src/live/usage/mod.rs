@@ -26,6 +26,7 @@ use self::recorder::Recorder;
 use crate::clock;
 use crate::keys::usage::UsageStore;
 use crate::observe::Metrics;
+use crate::observe::aside;
 
 pub use self::sightings::Sightings;
 
@@ -55,7 +56,7 @@ impl Usage {
     pub fn begin(&self, directory: PathBuf, metrics: Arc<Metrics>) -> io::Result<()> {
         let (sender, receiver) = sync_channel(WAITING);
         let recorder = Recorder::new(UsageStore::new(directory), metrics);
-        thread::Builder::new().name("usage".to_owned()).spawn(move || recorder.run(&receiver))?;
+        aside("usage", move || recorder.run(&receiver))?;
         // Whoever began first goes on; the other thread ends at once.
         let _ = self.0.set(sender);
         Ok(())

@@ -4,11 +4,11 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
-use std::thread;
 
 use super::Journal;
 use crate::config::AccessLog;
 use crate::config::LogTo;
+use crate::observe::aside::aside;
 use crate::observe::scribe::Target;
 
 /// What is wanted, and is not so yet.
@@ -53,7 +53,7 @@ impl Journal {
         drop(orders);
         let (journal, asked, path) = (Arc::clone(self), config.clone(), path.clone());
         let opens = move || journal.opened(turn, open(&asked, &path));
-        if let Err(error) = thread::Builder::new().name("log-open".into()).spawn(opens) {
+        if let Err(error) = aside("log-open", opens) {
             self.opened(turn, Err(error));
         }
     }
@@ -96,6 +96,7 @@ mod tests {
     use std::sync::mpsc::Sender;
     use std::sync::mpsc::channel;
     use std::sync::mpsc::sync_channel;
+    use std::thread;
     use std::time::Duration;
 
     use super::*;
