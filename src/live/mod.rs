@@ -14,6 +14,9 @@ mod usage;
 mod watch;
 mod world;
 
+#[cfg(test)]
+mod model;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwap;

@@ -10,9 +10,10 @@ use std::time::Duration;
 
 use crate::actors::client::{bearer, dial, head};
 use crate::actors::origin::Origin;
-use crate::actors::scripts::{events, flood, hang, hold};
+use crate::actors::scripts::{echo, events, flood, hang, hold};
 use crate::actors::setup::{READ, Setup, WRITE};
 use crate::actors::sidecar::Sidecar;
+use crate::actors::wire::{Fields, values};
 use crate::actors::{Cue, eventually};
 
 fn start(origin: &Origin) -> Sidecar {
@@ -114,4 +115,26 @@ fn a_client_that_sends_on_has_not_left() {
     assert!(!origin.last().gone);
     cue.raise();
     client.response("GET").ok();
+}
+
+/// Where a request was being answered is room for another: nothing of the first is left there.
+#[test]
+fn who_comes_after_somebody_who_left_is_answered_for_himself() {
+    let origin = Origin::tcp(|exchange| match exchange.request.target.as_str() {
+        "/" => hang(exchange),
+        _ => echo(exchange),
+    });
+    let setup = Setup::before(&origin).listen("http_accepts = \"everything\"").set("workers=1");
+    let sidecar = Sidecar::start(&setup);
+    for round in 0..4 {
+        let stream = ask(&sidecar, &[&bearer(READ)]);
+        origin.wait("the request", |state| state.requests.len() == 2 * round + 1);
+        drop(stream);
+        origin.wait("the end", |state| state.requests[2 * round].gone);
+        let response = sidecar.plain().get(&format!("/{round}"), &[&bearer(WRITE)]);
+        response.ok();
+        assert_eq!(response.json()["path"], format!("/{round}"));
+        let fields: Fields = serde_json::from_value(response.json()["headers"].clone()).unwrap();
+        assert_eq!(values(&fields, "x-key-id"), ["acme-write"]);
+    }
 }
