@@ -47,8 +47,13 @@ fn head(method: &str, path: &str) -> Vec<u8> {
 
 impl Stage {
     fn new() -> Self {
+        Self::with("")
+    }
+
+    /// With further tables.
+    fn with(config: &str) -> Self {
         let origin = Origin::tcp(script);
-        let sidecar = Sidecar::start(&Setup::before(&origin));
+        let sidecar = Sidecar::start(&Setup::before(&origin).config(config));
         let mut stage = Self { origin, sidecar, price: 0.0, cpu: 0.0, memory: 0 };
         let mut frames = stage.attack();
         let block = head("GET", "/");
@@ -403,7 +408,16 @@ fn a_window_that_opens_by_one_byte_does_not_multiply_work() {
 
 #[test]
 fn more_than_the_window_ends_stream_or_connection() {
-    let stage = Stage::new();
+    // Its body is not read before it has a slot, so that no window opens again meanwhile.
+    let queue = "[[route]]\npath = \"/hang\"\n\
+                 in_flight = { max = 1, per = \"account\", queue = \"60s\" }\n\n\
+                 [[route]]\npath = \"/{*rest}\"\n";
+    let stage = Stage::with(queue);
+    let mut holder = stage.attack();
+    holder.open(1, &head("POST", "/hang"));
+    stage.origin.wait("the slot to be taken", |state| {
+        state.requests.last().is_some_and(|seen| seen.target == "/hang")
+    });
     let mut frames = stage.attack();
     frames.send(frame(HEADERS, END_HEADERS, 1, &head("POST", "/hang")));
     let piece = frame(DATA, 0, 1, &[b'a'; 16_384]);
