@@ -68,6 +68,16 @@ fn respite(away: Duration) -> Duration {
     }
 }
 
+/// Waits, in tests, until something is so.
+#[cfg(test)]
+pub(crate) fn until(mut is: impl FnMut() -> bool) {
+    let deadline = mono() + Duration::from_secs(10);
+    while !is() {
+        assert!(mono() < deadline, "gave up waiting");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

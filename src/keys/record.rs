@@ -307,6 +307,33 @@ pub struct KeyRecord {
     pub origin: Origin,
 }
 
+#[cfg(test)]
+impl KeyRecord {
+    /// A key of tests, of which nothing is said but what every key has.
+    pub(crate) fn plain(id: &str, account: &str, digest: KeyDigest) -> Self {
+        let name = |text| Name::new(text).unwrap();
+        Self {
+            id: name(id),
+            account: name(account),
+            name: None,
+            digest,
+            hint: None,
+            access: None,
+            kind: Kind::Workspace,
+            permissions: None,
+            ips: Box::default(),
+            events: EventRules::default(),
+            attributes: None,
+            basic: None,
+            simple_auth: None,
+            created: None,
+            replaces: None,
+            status: KeyStatus::Active { until: None },
+            origin: Origin::default(),
+        }
+    }
+}
+
 impl KeyRecord {
     /// Whether it was made longer ago than that, or nobody knows when.
     #[must_use]

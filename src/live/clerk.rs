@@ -187,6 +187,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::clock::until;
     use crate::observe::Exposition;
     use crate::observe::audit_event;
 
@@ -202,14 +203,6 @@ mod tests {
             while writer.write(&[b'x'; 4096][..piece]).is_ok() {}
         }
         (reader, writer)
-    }
-
-    fn until(mut is: impl FnMut() -> bool) {
-        let deadline = clock::mono() + Duration::from_secs(10);
-        while !is() {
-            assert!(clock::mono() < deadline, "gave up waiting");
-            thread::sleep(Duration::from_millis(2));
-        }
     }
 
     #[test]

@@ -199,13 +199,17 @@ impl Watch {
     fn follow(&mut self) -> bool {
         let Some(watcher) = &mut self.watcher else { return false };
         let wanted = Directories::of(self.reloader.watched());
+        let mut gone = Vec::new();
         self.directories.retain(|directory, known| {
             let stays = wanted.all.contains(directory) && Identity::of(directory) == *known;
             if !stays {
                 let _ = watcher.unwatch(directory);
+                gone.push(*known);
             }
             stays
         });
+        // A directory has one watch, however many names it has: with one of them all have lost it.
+        self.directories.retain(|_, known| !gone.contains(known));
         let mut any = false;
         for new in &wanted.all {
             if self.directories.contains_key(new) {

@@ -117,6 +117,8 @@ impl Journal {
 
     /// Makes sure that there is a thread that writes.
     fn begin(self: &Arc<Self>) -> io::Result<()> {
+        // One at a time: of two threads that wrote, one would have the rings and the other the file.
+        let _alone = self.orders();
         if self.writer.get().is_none() {
             let journal = Arc::clone(self);
             let thread = aside("access-log", move || journal.write())?;
@@ -315,6 +317,7 @@ impl Lane {
 mod tests {
     use std::fs;
     use std::path::Path;
+    use std::sync::Barrier;
 
     use super::*;
 
@@ -394,6 +397,22 @@ mod tests {
         journal.set(&wrong).unwrap_err();
         assert!(lane.is_on() && lane.chooses() && !lane.tells_agent());
         assert_eq!(journal.queue.load(Relaxed), queue);
+    }
+
+    #[test]
+    fn one_thread_writes_however_many_begin_it_at_once() {
+        for _ in 0..50 {
+            let (journal, all) = (Arc::new(Journal::default()), Barrier::new(4));
+            thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        all.wait();
+                        journal.begin().unwrap();
+                    });
+                }
+            });
+            assert_eq!(Arc::strong_count(&journal), 2);
+        }
     }
 
     #[test]

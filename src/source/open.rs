@@ -3,7 +3,7 @@
 //! Where a file should be, something else may come to stand: a pipe that nobody writes into would
 //! keep whoever reads it, and all that should be loaded after it. So only regular files are read, and
 //! what the process was given to read: the pipe of `/dev/stdin` and of a shell's `<(…)`, which ends
-//! when its writer does.
+//! when its writer does. A path to the pipe of another process looks the same and is refused.
 
 use std::fmt;
 use std::fs;
@@ -32,6 +32,8 @@ const PIPEFS: rustix::fs::FsWord = 0x5049_5045;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Irregular {
     Pipe,
+    /// One without a name that is not ours.
+    Foreign,
     Socket,
     Device,
 }
@@ -40,6 +42,7 @@ impl fmt::Display for Irregular {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Pipe => "a named pipe, not a regular file",
+            Self::Foreign => "the pipe of another process, not a regular file",
             Self::Socket => "a socket, not a regular file",
             Self::Device => "a device, not a regular file",
         })
@@ -61,7 +64,11 @@ impl Irregular {
 /// When it cannot be opened, or is neither.
 pub fn open(path: &Path) -> io::Result<File> {
     // To open a pipe or a device is to do something to it, so it is looked at before.
-    judge(&fs::metadata(path)?, || statfs(path))?;
+    let before = fs::metadata(path)?;
+    judge(&before, || statfs(path))?;
+    if before.file_type().is_fifo() && !was_given(&before)? {
+        return Err(refused(Irregular::Foreign));
+    }
     // It may have become another one since.
     let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
     let flags = i32::try_from(flags.bits()).unwrap_or(0);
@@ -69,6 +76,10 @@ pub fn open(path: &Path) -> io::Result<File> {
     let found = file.metadata()?;
     judge(&found, || fstatfs(&file))?;
     if found.file_type().is_fifo() {
+        // Now that it is open it is ours, whatever it is.
+        if !is_same(&found, &before) {
+            return Err(refused(Irregular::Foreign));
+        }
         // Whoever was given it waits for what it says.
         fcntl_setfl(&file, fcntl_getfl(&file)? - OFlags::NONBLOCK)?;
     }
@@ -102,7 +113,28 @@ fn judge(found: &Metadata, system: impl FnOnce() -> rustix::io::Result<StatFs>) 
     } else {
         Irregular::Device
     };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, irregular))
+    Err(refused(irregular))
+}
+
+fn refused(irregular: Irregular) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidInput, irregular)
+}
+
+/// Whether this process can read from a pipe already, without opening it.
+fn was_given(pipe: &Metadata) -> io::Result<bool> {
+    for own in fs::read_dir("/proc/self/fd")? {
+        let own = own?.path();
+        // The link says what the descriptor is open for.
+        let readable = fs::symlink_metadata(&own).is_ok_and(|link| link.mode() & 0o400 != 0);
+        if readable && fs::metadata(&own).is_ok_and(|found| is_same(&found, pipe)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
 /// Whether it is `/dev/null`, which is an empty file to everyone.
@@ -118,6 +150,8 @@ mod tests {
     use std::os::fd::AsRawFd as _;
     use std::os::unix::fs::symlink;
     use std::os::unix::net::UnixListener;
+    use std::process::Command;
+    use std::process::Stdio;
 
     use rustix::fs::CWD;
     use rustix::fs::FileType::Fifo;
@@ -161,5 +195,16 @@ mod tests {
         });
         assert_eq!(contents(Path::new(&path)).unwrap().len(), 100 * 4096);
         writes.join().unwrap();
+    }
+
+    #[test]
+    fn a_pipe_that_this_process_only_writes_to_was_not_given_to_it() {
+        let mut reader = Command::new("cat").stdin(Stdio::piped()).spawn().unwrap();
+        let end = reader.stdin.take().unwrap();
+        let path = format!("/proc/self/fd/{}", end.as_raw_fd());
+        let error = contents(Path::new(&path)).unwrap_err();
+        assert_eq!(Irregular::of(&error), Some(Irregular::Foreign));
+        drop(end);
+        reader.wait().unwrap();
     }
 }

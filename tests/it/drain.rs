@@ -11,7 +11,7 @@ use rustix::process::Signal;
 use crate::actors::client::{bearer, head};
 use crate::actors::origin::Origin;
 use crate::actors::scripts::{events, hold};
-use crate::actors::setup::{READ, Setup};
+use crate::actors::setup::{GIVEN, READ, Setup};
 use crate::actors::sidecar::Sidecar;
 use crate::actors::{Cue, PATIENCE, eventually};
 
@@ -147,22 +147,26 @@ fn who_waits_for_a_slot_is_served_before_the_end() {
 }
 
 /// A disk may hang under it for as long as it likes: here a pipe does, into which nobody writes. One
-/// with a name would not be read.
+/// with a name would not be read, nor one that it was not given.
 #[test]
 fn a_reload_that_hangs_does_not_hold_up_the_end() {
     let origin = Origin::echo();
     let disks = "[access_log]\nfile = \"access.log\"\n\n[audit_log]\nfile = \"audit.log\"\n\n\
                  [state]\ndirectory = \"state\"\n";
-    let mut sidecar = Sidecar::start(&Setup::before(&origin).config(disks));
     let (reader, writer) = std::io::pipe().unwrap();
-    let pipe = format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd());
-    symlink(&pipe, sidecar.path("pipe")).unwrap();
+    let pipe = format!("/proc/self/fd/{}", reader.as_raw_fd());
+    let mut setup = Setup::before(&origin).config(disks);
+    setup.given = Some(reader.try_clone().unwrap().into());
+    let mut sidecar = Sidecar::start(&setup);
+    symlink(GIVEN, sidecar.path("pipe")).unwrap();
     std::fs::rename(sidecar.path("pipe"), sidecar.path("keys.toml")).unwrap();
     let (ours, theirs) = (std::fs::read_link(&pipe), format!("/proc/{}/fd", sidecar.pid()));
     let ours = ours.unwrap();
     eventually("the pipe to be read", || {
-        let mut open = std::fs::read_dir(&theirs).unwrap().map(|entry| entry.unwrap().path());
-        open.any(|fd| std::fs::read_link(fd).is_ok_and(|it| it == ours)).then_some(())
+        let open = std::fs::read_dir(&theirs).unwrap().map(|entry| entry.unwrap().path());
+        let open = open.filter(|fd| std::fs::read_link(fd).is_ok_and(|it| it == ours));
+        // The one that it was given, and the one that it reads.
+        (open.count() > 1).then_some(())
     });
     // A thread that waits for a disk hears no signal, and of those that hear them the system tells any
     // one: only threads that never wait for a disk may.

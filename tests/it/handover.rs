@@ -1,7 +1,6 @@
 //! Another program in the place of the running one: nobody is refused, reset or cut.
 
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,7 +15,7 @@ use crate::actors::client::{Client, bearer};
 use crate::actors::http2::Http2;
 use crate::actors::origin::Origin;
 use crate::actors::scripts::websocket;
-use crate::actors::setup::{READ, Setup, key, usual_keys};
+use crate::actors::setup::{GIVEN, READ, Setup, key, usual_keys};
 use crate::actors::sidecar::{PROGRAM, Sidecar};
 use crate::actors::{eventually, never};
 use crate::manager::Manager;
@@ -420,8 +419,10 @@ fn who_cannot_see_what_changed_meanwhile_takes_nobodys_place() {
     let directory = tempfile::TempDir::new().unwrap();
     let program = directory.path().join("keygate");
     std::fs::copy(PROGRAM, &program).unwrap();
+    let (reader, writer) = std::io::pipe().unwrap();
     let mut setup = Setup::before(&origin);
     setup.program = Some(program);
+    setup.given = Some(reader.into());
     let line = Line::start(&setup);
     let mark = line.first.log.mark();
     kill_process(line.serving(), Signal::USR2).unwrap();
@@ -430,15 +431,13 @@ fn who_cannot_see_what_changed_meanwhile_takes_nobodys_place() {
     eventually("the sockets to be sent", || waits_for_the_new_one(line.serving()).then_some(()));
     kill_process(line.serving(), Signal::STOP).unwrap();
     line.first.logged(mark, "the new process to have loaded", loaded);
-    let (reader, writer) = std::io::pipe().unwrap();
-    let pipe = format!("/proc/{}/fd/{}", std::process::id(), reader.as_raw_fd());
-    std::os::unix::fs::symlink(&pipe, line.first.path("pipe")).unwrap();
+    std::os::unix::fs::symlink(GIVEN, line.first.path("pipe")).unwrap();
     std::fs::rename(line.first.path("pipe"), line.first.path("keys.toml")).unwrap();
     kill_process(line.serving(), Signal::CONT).unwrap();
     let failed = |line: &crate::actors::log::Line| line.message().starts_with("not handed over");
     line.first.logged(mark, "that nobody took over", failed);
     assert!(line.first.log.text().contains("what changed in the files meanwhile was not read"));
-    drop((reader, writer));
+    drop(writer);
     line.first.get("/", &[&bearer(READ)]).ok();
     // The old one could not read it either; it sees what is there now.
     line.first.replace(

@@ -1,8 +1,9 @@
 //! A pipe in the place of a file: nobody waits until somebody writes into it.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use rustix::fs::{CWD, Mode, mkfifoat};
 
@@ -60,6 +61,28 @@ fn a_pipe_in_place_of_a_file_keeps_no_key_from_being_revoked() {
         soon(&sidecar, &mut client, &late(name), 200);
     }
     assert_eq!(client.get("/", &[&bearer(WRITE)]).status, 200);
+}
+
+/// A link leads to it as to the pipes that we were given ourselves.
+#[test]
+fn the_pipe_of_another_process_in_place_of_a_file_keeps_no_key_from_being_revoked() {
+    let origin = Origin::echo();
+    let sidecar = Sidecar::start(&setup(&origin));
+    let mut client = sidecar.client();
+    assert_eq!(client.get("/", &[&bearer(READ)]).status, 200);
+    let mut holder = Command::new("sleep").arg("60").stdin(Stdio::piped()).spawn().unwrap();
+    symlink(format!("/proc/{}/fd/0", holder.id()), sidecar.path("next")).unwrap();
+    let mark = sidecar.log.mark();
+    fs::rename(sidecar.path("next"), sidecar.path("more.toml")).unwrap();
+    let line = "id = \"acme-read\"\n";
+    let revoked = usual_keys().replace(line, &format!("{line}revoked = 2026-01-01T00:00:00Z\n"));
+    sidecar.replace("keys.toml", revoked);
+    soon(&sidecar, &mut client, READ, 401);
+    sidecar.logged(mark, "what stands there", |line| {
+        line.message().contains("more.toml` is the pipe of another process, not a regular file")
+    });
+    holder.kill().unwrap();
+    holder.wait().unwrap();
 }
 
 #[test]

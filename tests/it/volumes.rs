@@ -5,11 +5,11 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use crate::actors::client::bearer;
+use crate::actors::client::{Client, bearer};
 use crate::actors::eventually;
 use crate::actors::origin::Origin;
 use crate::actors::pki::TRUSTED;
-use crate::actors::setup::{READ, Setup, usual_keys};
+use crate::actors::setup::{READ, Setup, account, key, usual_keys};
 use crate::actors::sidecar::Sidecar;
 use crate::reload::{NEW, shown, soon, with_a_new_key};
 
@@ -78,6 +78,36 @@ fn what_changes_in_a_directory_that_took_the_place_of_another_is_seen() {
     soon(&sidecar, &mut client, NEW, 401);
     fs::write(sidecar.path("keys/acme.toml"), with_a_new_key()).unwrap();
     soon(&sidecar, &mut client, NEW, 200);
+}
+
+#[test]
+fn what_changes_in_a_directory_that_a_link_has_left_is_seen_where_it_is_named() {
+    let origin = Origin::echo();
+    let setup = Setup::before(&origin)
+        .config("[keys]\nfiles = [\"current/acme.toml\", \"one/more.toml\"]")
+        .file("one/acme.toml", usual_keys())
+        .file("one/more.toml", account("more", ""))
+        .file("two/acme.toml", with_a_new_key());
+    let directory = tempfile::TempDir::new().unwrap();
+    setup.write(directory.path());
+    symlink("one", directory.path().join("current")).unwrap();
+    let sidecar = Sidecar::start_in(directory, &setup);
+    let mut client = sidecar.client();
+    let late = "late-write-key-0123456789abcdef";
+    let with = account("more", "") + &key("late", "more", late, "");
+    let write = |client: &mut Client, keys: &str, status| {
+        fs::write(sidecar.path("one/more.toml"), keys).unwrap();
+        soon(&sidecar, client, late, status);
+    };
+    write(&mut client, &with, 200);
+    symlink("two", sidecar.path("next")).unwrap();
+    fs::rename(sidecar.path("next"), sidecar.path("current")).unwrap();
+    soon(&sidecar, &mut client, NEW, 200);
+    // As above: the poll alone would miss one of these.
+    let without = account("more", "");
+    for (keys, status) in [(&without, 401), (&with, 200), (&without, 401)] {
+        write(&mut client, keys, status);
+    }
 }
 
 #[test]

@@ -336,6 +336,40 @@ fn keys_that_were_replaced_one_after_the_other_end_together() {
 }
 
 #[test]
+fn keys_of_several_files_end_together_or_not_at_all() {
+    let stage = Stage::new();
+    stage
+        .home
+        .write("keygate.toml", format!("[keys]\nfiles = [\"keys.toml\", \"more.toml\"]\n{CONFIG}"));
+    let key = |id: &str, digit: &str, replaced: &str| {
+        let digest = digit.repeat(64);
+        format!(
+            "id = \"{id}\", account = \"acme\", digest = \"sha256:{digest}\", replaces = \"{replaced}\""
+        )
+    };
+    let last = key("last", "5", "next").replace(", ", "\n");
+    stage.home.write("keys.toml", format!("{}[[key]]\n{last}\n", stage.home.text()));
+    let finish = || stage.keys(&["rotate", "--finish", "next", "--force"]);
+    let more = stage.home.path("more.toml");
+    let next = format!("[[key]]\n{}\n", key("next", "4", "new").replace(", ", "\n"));
+    fs::write(&more, next).unwrap();
+    let texts = || [stage.home.text(), fs::read_to_string(&more).unwrap()];
+    let before = texts();
+    for locked in [".keys.toml.lock", ".more.toml.lock"] {
+        let locked = stage.home.path(locked);
+        let _ = fs::remove_file(&locked);
+        fs::create_dir(&locked).unwrap();
+        let said = finish().refused();
+        assert!(said.contains("cannot be locked"), "{said}");
+        assert_eq!(texts(), before);
+        fs::remove_dir(&locked).unwrap();
+    }
+    let said = finish().done();
+    assert!(["new is revoked", "next is revoked"].iter().all(|it| said.contains(it)), "{said}");
+    assert!(texts().iter().all(|text| text.contains("revoked = ")));
+}
+
+#[test]
 fn a_rotation_is_not_finished_without_knowing() {
     let stage = Stage::new();
     stage.keys(&["rotate", "new", "--json"]).done();

@@ -1,5 +1,6 @@
 //! `keygate keys rotate --finish`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -55,24 +56,33 @@ pub(super) fn finish(
     end(ring, &ends, whole_second(now))
 }
 
-/// Ends keys, each in its file.
+/// Ends keys, each in its file. Nothing is written before all can be.
 fn end(ring: &Ring, keys: &[&KeyRecord], now: Timestamp) -> Result<ExitCode, Problems> {
-    let mut files: Vec<(&Path, Vec<&KeyRecord>)> = Vec::new();
+    // In this order: who ends others meanwhile must not hold what we wait for, and wait for what we
+    // hold.
+    let mut files: BTreeMap<&Path, Vec<&KeyRecord>> = BTreeMap::new();
     for key in keys {
         let (path, key) = ring.require_key(&key.id)?;
-        match files.iter_mut().find(|(known, _)| *known == path) {
-            Some((_, keys)) => keys.push(key),
-            None => files.push((path, vec![key])),
-        }
+        files.entry(path).or_default().push(key);
     }
-    let mut said = String::new();
+    let mut edits = Vec::new();
     for (path, keys) in files {
         let mut edit = ring.edit_sound(path)?;
+        let mut said = String::new();
         for KeyRecord { id, .. } in keys {
             edit.revoke(id, now)?;
             said += &format!("{id} is revoked since {now}, in {}\n", path.display());
         }
-        audit::save_in_any_case(ring, edit)?;
+        edits.push((edit, said));
+    }
+    let mut said = String::new();
+    for (edit, ended) in edits {
+        if let Err(problems) = audit::save_in_any_case(ring, edit) {
+            // A disk may be full of a sudden: what is done already is told all the same.
+            print::answer(&said);
+            return Err(problems);
+        }
+        said += &ended;
     }
     Ok(print::answer(&said))
 }

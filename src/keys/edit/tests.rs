@@ -100,25 +100,7 @@ fn noon() -> Timestamp {
 }
 
 fn plain_key(id: &str) -> KeyRecord {
-    KeyRecord {
-        id: name(id),
-        account: name("acme"),
-        name: None,
-        digest: KeyDigest::from_bytes([7; 32]),
-        hint: None,
-        access: None,
-        kind: Kind::Workspace,
-        permissions: None,
-        ips: Box::default(),
-        events: EventRules::default(),
-        attributes: None,
-        basic: None,
-        simple_auth: None,
-        created: None,
-        replaces: None,
-        status: KeyStatus::Active { until: None },
-        origin: Origin::default(),
-    }
+    KeyRecord::plain(id, "acme", KeyDigest::from_bytes([7; 32]))
 }
 
 #[test]

@@ -99,7 +99,7 @@ impl KeyStore {
     /// For each file whether it can be read at all.
     pub fn load(&mut self, paths: &[PathBuf], digester: &Digester) -> Vec<io::Result<Loaded>> {
         self.require_pepper(digester);
-        self.forget_owners();
+        self.forget_owners(FEW_OWNERS);
         let (depth, owners) = (self.depth, self.owners.clone());
         let how = How { digester, depth, owners: &owners };
         let threads = match depth {
@@ -207,8 +207,8 @@ impl KeyStore {
     }
 
     /// Begins anew with the owners where most are likely to be gone: then all files are read again.
-    fn forget_owners(&mut self) {
-        let most = self.first_owners.map(|first| first.saturating_mul(MORE_OWNERS).max(FEW_OWNERS));
+    fn forget_owners(&mut self, few: usize) {
+        let most = self.first_owners.map(|first| first.saturating_mul(MORE_OWNERS).max(few));
         if most.is_some_and(|most| self.owners.len() > most) {
             (self.owners, self.first_owners) = (Owners::default(), None);
             self.held.clear();

@@ -148,3 +148,45 @@ fn a_table_of_many_parts_finds_every_key_and_no_other_also_when_it_is_made_upon_
         assert!(table.find_id(&Name::new(gone).unwrap()).is_none());
     }
 }
+
+/// The accounts of the keys of a file, by the keys' ids.
+fn accounts(loaded: Loaded) -> Vec<(String, String)> {
+    let table = table(loaded.sheet.unwrap(), None);
+    let pair = |key: crate::keys::Key<'_>| (key.id().to_string(), key.account().to_string());
+    let mut pairs: Vec<_> = table.keys().map(|(_, key)| pair(key)).collect();
+    pairs.sort();
+    pairs
+}
+
+#[test]
+fn owners_that_are_gone_are_forgotten_and_each_key_stays_its_owners() {
+    let text = |number: u32| {
+        let owner = format!("owner-{number}");
+        // What comes before them stays as it is, and keeps its blocks.
+        let own = format!("[[account]]\nid = \"{owner}\"\n[[key]]\nid = \"own\"\n");
+        file(3_000, "first").replacen("\"acme\"\ndigest", "\"first\"\ndigest", 1)
+            + &own
+            + &format!("account = \"{owner}\"\ndigest = \"sha256:{:064x}\"\n", 7)
+    };
+    let (_directory, path) = written(&text(0));
+    let mut store = KeyStore::default();
+    let mut most = 0;
+    for number in 0..20 {
+        fs::write(&path, text(number)).unwrap();
+        store.doubt();
+        store.forget_owners(3);
+        let found = accounts(load(&mut store, &path));
+        most = most.max(store.owners.len());
+        assert_eq!(found.len(), 3_001);
+        for (id, account) in found {
+            let owner = match &*id {
+                "own" => format!("owner-{number}"),
+                "k0" => "first".into(),
+                _ => "acme".into(),
+            };
+            assert_eq!(account, owner, "{id} {number}");
+        }
+    }
+    // Of three at first there may be four times as many, and one more until that is seen.
+    assert!((6..=13).contains(&most), "{most}");
+}

@@ -4,10 +4,7 @@ use super::*;
 use crate::keys::digest::KeyDigest;
 use crate::keys::file::KeyFile;
 use crate::keys::record::Access;
-use crate::keys::record::EventRules;
 use crate::keys::record::KeyRecord;
-use crate::keys::record::KeyStatus;
-use crate::keys::record::Kind;
 use crate::keys::record::Name;
 use crate::keys::sheet::Sheet;
 
@@ -37,25 +34,9 @@ const fn digest(number: u8) -> KeyDigest {
 }
 
 fn key((number, hash, account): Small) -> KeyRecord {
-    KeyRecord {
-        id: id(number),
-        account: name(account),
-        name: None,
-        digest: digest(hash),
-        hint: None,
-        access: Some(Access::Read),
-        kind: Kind::Workspace,
-        permissions: None,
-        ips: Box::default(),
-        events: EventRules::default(),
-        attributes: None,
-        basic: None,
-        simple_auth: None,
-        created: None,
-        replaces: None,
-        status: KeyStatus::Active { until: None },
-        origin: Origin { file: 0, span: usize::from(number)..usize::from(number) + 1 },
-    }
+    let origin = Origin { file: 0, span: usize::from(number)..usize::from(number) + 1 };
+    let plain = KeyRecord::plain(id(number).as_str(), name(account).as_str(), digest(hash));
+    KeyRecord { access: Some(Access::Read), origin, ..plain }
 }
 
 fn account(number: u8) -> Account {
@@ -223,4 +204,18 @@ fn a_table_that_grows_upon_another_has_room_and_one_that_shrinks_gives_it_back()
     }
     assert_eq!(rooms[4], rooms[0], "{rooms:?}");
     assert!(rooms[2] >= 30_000 && rooms[2] < 50_000, "{rooms:?}");
+}
+
+#[test]
+fn a_key_is_its_accounts_in_whatever_order_its_file_numbers_the_owners() {
+    let sheets = [vec![(1, 1, 1), (2, 2, 2)], vec![(4, 4, 3), (5, 5, 2), (7, 7, 1)]];
+    let accounts = [vec![1, 2], vec![3]];
+    let sheet = |(accounts, keys)| Arc::new(Sheet::of(&file(&Contents(accounts, keys))));
+    let table = builder(&accounts.into_iter().zip(sheets).map(sheet).collect::<Vec<_>>()).build();
+    let table = table.unwrap();
+    let owners = [(1, 1), (2, 2), (4, 3), (5, 2), (7, 1)];
+    for (number, owner) in owners {
+        let (_, key) = table.find(&digest(number)).unwrap();
+        assert_eq!((key.id(), key.account()), (id(number), &name(owner)));
+    }
 }

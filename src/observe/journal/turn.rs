@@ -96,11 +96,9 @@ mod tests {
     use std::sync::mpsc::Sender;
     use std::sync::mpsc::channel;
     use std::sync::mpsc::sync_channel;
-    use std::thread;
-    use std::time::Duration;
 
     use super::*;
-    use crate::clock;
+    use crate::clock::until;
     use crate::observe::journal::Lane;
 
     fn to(path: &Path, permits: f64) -> AccessLog {
@@ -120,14 +118,6 @@ mod tests {
             open(config, path)
         };
         (opening, begins, go)
-    }
-
-    fn until(mut is: impl FnMut() -> bool) {
-        let deadline = clock::mono() + Duration::from_secs(10);
-        while !is() {
-            assert!(clock::mono() < deadline, "gave up waiting");
-            thread::sleep(Duration::from_millis(2));
-        }
     }
 
     #[test]

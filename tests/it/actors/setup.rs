@@ -9,6 +9,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::origin::Origin;
 
+/// Where a process finds the pipe that it was given.
+pub(crate) const GIVEN: &str = "/proc/self/fd/5";
+
 /// Config and keys of one run. What is not said is: loopback listeners on free ports, the test
 /// authority's certificate, the given upstream, Bearer keys.
 #[derive(Default)]
@@ -23,6 +26,8 @@ pub(crate) struct Setup {
     pub(crate) variables: Vec<(String, String)>,
     /// Sockets that it is passed, with their names: at most two.
     pub(crate) passed: Vec<(String, OwnedFd)>,
+    /// A pipe that it is given to read, at [`GIVEN`], and whom it starts, too.
+    pub(crate) given: Option<OwnedFd>,
     /// Another program than the one that is tested: a copy of it.
     pub(crate) program: Option<PathBuf>,
     whole: Option<String>,

@@ -228,6 +228,12 @@ fn command(directory: &TempDir, setup: &Setup) -> Command {
 fn program(setup: &Setup) -> Command {
     const PASS: &str = "export LISTEN_PID=$$; exec \"$@\" 3<&0 4>&1 </dev/null >/dev/null";
     let program = setup.program.clone().unwrap_or_else(|| PROGRAM.into());
+    if let Some(pipe) = &setup.given {
+        let mut command = Command::new("sh");
+        command.args(["-c", "exec \"$@\" 5<&0 </dev/null >/dev/null", "sh"]).arg(program);
+        command.stdin(pipe.try_clone().unwrap());
+        return command;
+    }
     if setup.passed.is_empty() {
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).stdout(Stdio::null());
