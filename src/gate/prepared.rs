@@ -242,9 +242,7 @@ impl Sets<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::keys::{
-        Access, Account, EventRules, KeyDigest, KeyRecord, KeyStatus, KeyTableBuilder, Kind, Origin,
-    };
+    use crate::keys::{Access, Account, KeyDigest, KeyRecord, KeyTableBuilder, Origin};
 
     fn list(names: &str) -> Box<[Permission]> {
         names.split(' ').map(|name| Permission::new(name).unwrap()).collect()
@@ -264,25 +262,17 @@ mod tests {
             disabled: false,
             origin: Origin::default(),
         };
+        let plain = |number: u8| {
+            let (id, account) = (name(number), name(number % accounts));
+            KeyRecord::plain(id.as_str(), account.as_str(), KeyDigest::from_bytes([number; 32]))
+        };
         let key = |number: u8| KeyRecord {
-            id: name(number),
-            account: name(number % accounts),
-            name: None,
-            digest: KeyDigest::from_bytes([number; 32]),
-            hint: None,
             access: Some(Access::Read),
-            kind: Kind::Workspace,
             permissions: (!number.is_multiple_of(5))
                 .then(|| list(&format!("a{} c d{number}", number % 7))),
-            ips: Box::default(),
-            events: EventRules::default(),
-            attributes: None,
             basic: Some(true),
             simple_auth: number.is_multiple_of(3).then(Box::default),
-            created: None,
-            replaces: None,
-            status: KeyStatus::Active { until: None },
-            origin: Origin::default(),
+            ..plain(number)
         };
         let mut builder = KeyTableBuilder::default();
         builder.add((0..accounts).map(account), (0..keys).map(key));

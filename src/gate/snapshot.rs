@@ -235,28 +235,34 @@ impl Snapshot {
         self.prepared.set(&self.parts.table, key)
     }
 
-    /// The identity headers of a key. `write` makes a value of an id, which is visible ASCII.
+    /// Tells the identity headers of a key, one after the other. `write` makes a value of an id,
+    /// which is visible ASCII.
     pub fn identity_of(
         &self,
         key: KeyIndex,
         profile: Option<&Profile>,
         write: impl Fn(&[u8]) -> HeaderValue,
-    ) -> impl Iterator<Item = (&HeaderName, HeaderValue)> {
+        mut tell: impl FnMut(&HeaderName, HeaderValue),
+    ) {
         let names = &self.parts.identity;
         let record = self.parts.table.record(key);
+        let mut told = |name: &Option<HeaderName>, value: Option<HeaderValue>| {
+            if let Some((name, value)) = name.as_ref().zip(value) {
+                tell(name, value);
+            }
+        };
+        told(&names.account, self.prepared.account(&self.parts.table, key).map(&write));
+        told(&names.key, record.map(|record| write(record.id_bytes())));
+        told(&names.permissions, self.permissions(key).map(|set| set.header().clone()));
         let access = record.map(|record| record.access().unwrap_or(self.parts.default_access));
-        let said = |id: Option<&str>| id.map(profile_header);
-        let values = [
-            (&names.account, self.prepared.account(&self.parts.table, key).map(&write)),
-            (&names.key, record.map(|record| write(record.id_bytes()))),
-            (&names.permissions, self.permissions(key).map(|set| set.header().clone())),
-            (&names.access, access.map(|access| HeaderValue::from_static(access.as_str()))),
-            (&names.kind, record.map(|record| HeaderValue::from_static(record.kind().as_str()))),
-            (&names.profile, profile.map(|profile| profile_header(profile.id()))),
-            (&names.profile_custom_id, said(profile.and_then(|p| p.custom_id.as_deref()))),
-            (&names.profile_email, said(profile.and_then(|p| p.email.as_deref()))),
-        ];
-        values.into_iter().filter_map(|(name, value)| name.as_ref().zip(value))
+        told(&names.access, access.map(|access| HeaderValue::from_static(access.as_str())));
+        let kind = record.map(|record| record.kind());
+        told(&names.kind, kind.map(|kind| HeaderValue::from_static(kind.as_str())));
+        if let Some(profile) = profile {
+            told(&names.profile, Some(profile_header(profile.id())));
+            told(&names.profile_custom_id, profile.custom_id.as_deref().map(profile_header));
+            told(&names.profile_email, profile.email.as_deref().map(profile_header));
+        }
     }
 
     /// Whether a key that was let in before is still in force: for streams that it opened.

@@ -273,10 +273,11 @@ fn told(live: &Live, number: usize) -> Option<String> {
     let by_id = snapshot.table().find_id(&KeyId::new(key.id_text()).unwrap());
     assert_eq!(by_id.map(|(at, _)| at), Some(at));
     assert_eq!(snapshot.table().account(at).unwrap().id, *key.account());
-    let identity: Vec<_> = snapshot
-        .identity_of(at, None, |value| HeaderValue::from_bytes(value).unwrap())
-        .map(|(_, value)| value.to_str().unwrap().to_owned())
-        .collect();
+    let (mut identity, write) =
+        (Vec::new(), |value: &[u8]| HeaderValue::from_bytes(value).unwrap());
+    snapshot.identity_of(at, None, write, |_, value| {
+        identity.push(value.to_str().unwrap().to_owned());
+    });
     let stands = snapshot.still_stands(&key.id(), &digest, clock::now());
     Some(format!("{} {} {stands:?}", identity.join("|"), key.id()))
 }

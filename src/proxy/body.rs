@@ -1,10 +1,9 @@
 //! Bodies on their way through: streamed, counted, their trailers filtered.
 
-use std::cell::Cell;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -19,6 +18,7 @@ use super::headers::strip_trailers;
 use super::lifeline::Line;
 use super::payload::Payload;
 use super::pool::Lease;
+use super::upload::Upload;
 use super::upstream::Broken;
 use super::worker::Task;
 use crate::clock;
@@ -37,6 +37,9 @@ pub(super) enum Cut {
     /// The upstream did, over HTTP/1.1.
     #[error(transparent)]
     Upstream(#[from] Broken),
+    /// It was reset before its end, over HTTP/2.
+    #[error("the message was reset before its end")]
+    Reset,
     /// Nothing came for too long.
     #[error("the message did not go on in time")]
     Stalled,
@@ -45,87 +48,38 @@ pub(super) enum Cut {
     Dead,
 }
 
-/// How far the client's body has come; shared with whoever waits for the upstream's answer.
-#[derive(Debug)]
-pub(super) struct Upload {
-    complete: Cell<bool>,
-    broken: Cell<bool>,
-    progress: Cell<Instant>,
-    pausing: Cell<Option<Instant>>,
-    bytes: Cell<u64>,
-    /// How many bytes of it have to come from the client; as many as can be where nobody knows.
-    coming: Cell<u64>,
-}
-
-/// What of a body that nobody reads is read away with the connection's last read, surely.
-const READ_AWAY: u64 = 4 * 1024;
-
-impl Upload {
-    pub(super) fn new(complete: bool, now: Instant) -> Rc<Self> {
-        Rc::new(Self {
-            complete: Cell::new(complete),
-            broken: Cell::new(false),
-            progress: Cell::new(now),
-            pausing: Cell::new(None),
-            bytes: Cell::new(0),
-            coming: Cell::new(0),
-        })
-    }
-
-    /// Whether the upstream has all of it.
-    pub(super) fn complete(&self) -> bool {
-        self.complete.get()
-    }
-
-    /// Whether so much of it was never read that an HTTP/1 connection ends with the answer.
-    pub(super) fn unread(&self) -> bool {
-        !self.complete.get() && self.coming.get().saturating_sub(self.bytes.get()) > READ_AWAY
-    }
-
-    /// Whether the client broke it off.
-    pub(super) fn broken(&self) -> bool {
-        self.broken.get()
-    }
-
-    /// When the last part of it went on.
-    pub(super) fn progress(&self) -> Instant {
-        self.progress.get()
-    }
-
-    /// Since when the upstream waits for more of it.
-    pub(super) fn pausing(&self) -> Option<Instant> {
-        self.pausing.get()
-    }
-
-    /// How many bytes of it went on.
-    pub(super) fn bytes(&self) -> u64 {
-        self.bytes.get()
-    }
-}
-
 /// The client's body on its way to the upstream: what was read of it already, then the rest.
 pub(super) struct RequestBody {
+    /// What there is of it. Elsewhere: it is handed on from one to the next, and mostly there is none.
+    left: Option<Box<Left>>,
+    upload: Rc<Upload>,
+}
+
+#[derive(Default)]
+struct Left {
     read: Option<Bytes>,
     /// With what its trailers are filtered by; not the whole world, which an upload would keep
     /// in memory.
     rest: Option<(Incoming, Arc<Stripper>)>,
+    /// Whether the rest knows whether it came to its end: over HTTP/2.
+    http2: bool,
     trailers: Option<HeaderMap>,
-    upload: Rc<Upload>,
 }
 
 impl RequestBody {
     pub(super) fn new(payload: Payload, stripper: &Arc<Stripper>, upload: &Rc<Upload>) -> Self {
-        let Payload { read, rest, mut trailers, .. } = payload;
+        let Payload { read, rest, mut trailers, http2, .. } = payload;
         if let Some(trailers) = &mut trailers {
             strip_trailers(trailers, stripper);
         }
-        let body = Self {
-            read: read.filter(|read| !read.is_empty()),
-            rest: rest.map(|rest| (rest, Arc::clone(stripper))),
-            trailers,
-            upload: Rc::clone(upload),
-        };
-        if body.rest.is_some() {
+        let read = read.filter(|read| !read.is_empty());
+        let goes_on = rest.is_some();
+        let left = (goes_on || read.is_some() || trailers.is_some()).then(|| {
+            let rest = rest.map(|rest| (rest, Arc::clone(stripper)));
+            Box::new(Left { read, rest, http2, trailers: trailers.map(|trailers| *trailers) })
+        });
+        let body = Self { left, upload: Rc::clone(upload) };
+        if goes_on {
             upload.coming.set(body.size_hint().exact().unwrap_or(u64::MAX));
         }
         // Nobody asks a body that is over for more.
@@ -134,7 +88,7 @@ impl RequestBody {
     }
 
     pub(super) fn empty(upload: &Rc<Upload>) -> Self {
-        Self { read: None, rest: None, trailers: None, upload: Rc::clone(upload) }
+        Self { left: None, upload: Rc::clone(upload) }
     }
 
     /// Takes back what did not go out.
@@ -145,16 +99,7 @@ impl RequestBody {
         let upload = &self.upload;
         upload.bytes.set(upload.bytes.get().saturating_sub(data.len() as u64));
         upload.complete.set(false);
-        self.read = Some(data);
-    }
-
-    /// What was read before goes first.
-    fn next_read(&mut self) -> Option<Frame<Bytes>> {
-        let frame = match self.read.take() {
-            Some(read) => Frame::data(read),
-            None => Frame::trailers(self.trailers.take()?),
-        };
-        Some(frame)
+        self.left.get_or_insert_default().read = Some(data);
     }
 
     fn passed(&self, frame: &Frame<Bytes>, last: bool) {
@@ -174,12 +119,12 @@ impl Body for RequestBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        if let Some(frame) = self.next_read() {
+        if let Some(frame) = self.left.as_mut().and_then(|left| left.next_read()) {
             self.passed(&frame, self.is_end_stream());
             return Poll::Ready(Some(Ok(frame)));
         }
-        let Self { rest, upload, .. } = &mut *self;
-        let Some((body, stripper)) = rest else {
+        let Self { left, upload } = &mut *self;
+        let Some(Left { rest: Some((body, stripper)), http2, .. }) = left.as_deref_mut() else {
             upload.complete.set(true);
             return Poll::Ready(None);
         };
@@ -190,6 +135,11 @@ impl Body for RequestBody {
         upload.pausing.set(None);
         upload.progress.set(clock::mono());
         match polled {
+            // The library takes a reset without an error for an end.
+            None if *http2 && !body.is_end_stream() => {
+                upload.broken.set(true);
+                Poll::Ready(Some(Err(Cut::Reset)))
+            }
             None => {
                 upload.complete.set(true);
                 Poll::Ready(None)
@@ -208,6 +158,25 @@ impl Body for RequestBody {
     }
 
     fn is_end_stream(&self) -> bool {
+        self.left.as_ref().is_none_or(|left| left.is_over())
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.left.as_ref().map_or_else(|| SizeHint::with_exact(0), |left| left.size_hint())
+    }
+}
+
+impl Left {
+    /// What was read before goes first.
+    fn next_read(&mut self) -> Option<Frame<Bytes>> {
+        let frame = match self.read.take() {
+            Some(read) => Frame::data(read),
+            None => Frame::trailers(self.trailers.take()?),
+        };
+        Some(frame)
+    }
+
+    fn is_over(&self) -> bool {
         self.read.is_none()
             && self.trailers.is_none()
             && self.rest.as_ref().is_none_or(|(body, _)| body.is_end_stream())
@@ -242,10 +211,17 @@ pub(super) enum Source {
 }
 
 impl Source {
-    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+        upload: &Upload,
+    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self {
             Self::Own(lease) => lease.poll_frame(context).map_err(Cut::from),
-            Self::Shared(body) => Pin::new(body).poll_frame(context).map_err(Cut::from),
+            Self::Shared(body) => match ready!(Pin::new(&mut *body).poll_frame(context)) {
+                None if is_torn(body, upload) => Poll::Ready(Some(Err(Cut::Reset))),
+                polled => Poll::Ready(polled.map(|frame| frame.map_err(Cut::from))),
+            },
         }
     }
 
@@ -270,6 +246,14 @@ impl Source {
             lease.finish();
         }
     }
+}
+
+/// Whether an answer that seems to be over is not. The library takes a reset without an error for an
+/// end, because so an upstream says after its answer that it wants no more of the request (RFC 9113,
+/// section 8.1). Nobody says that to who sends nothing.
+fn is_torn(body: &Incoming, upload: &Upload) -> bool {
+    let missing = body.size_hint().exact().is_some_and(|left| left > 0);
+    !body.is_end_stream() && (missing || upload.is_empty())
 }
 
 /// The upstream's body, and all that must last as long as it.
@@ -347,7 +331,7 @@ impl Stream {
         if let Some(kept) = self.kept.take() {
             return Poll::Ready(Some(Ok(self.pass(Frame::data(kept)))));
         }
-        match self.source.poll_frame(context) {
+        match self.source.poll_frame(context, &self.upload) {
             Poll::Pending => match self.patience.poll(context) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(()) => {

@@ -1,7 +1,9 @@
 //! Facts → a permit: the decision, the body where a rule wants to see it, and where the route has
 //! a limit, the wait for a slot.
 
+use std::pin::pin;
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::Method;
 use http::request::Parts;
@@ -20,6 +22,7 @@ use crate::gate::Queue;
 use crate::gate::Slot;
 use crate::gate::Step;
 use crate::gate::Transport;
+use crate::gate::Waiting;
 use crate::gate::decide;
 use crate::observe::Fate;
 use crate::observe::RouteId;
@@ -52,36 +55,55 @@ pub(super) async fn permit(
     payload: &mut Payload,
 ) -> Result<Passage, Denial> {
     form(exchange, parts, intake)?;
-    let granted = match judge(exchange, parts, intake, payload).await? {
+    let ruling = pin!(judge(exchange, parts, intake, payload)).await?;
+    let granted = match ruling {
         Ruling::Granted(granted) => granted,
         Ruling::Ours(endpoint) => return Ok(Passage::Answer(endpoint)),
     };
-    let granted = rate(exchange, granted)?;
-    let Some((lane, limit)) = granted.grant.limit().cloned() else {
-        return Ok(settled(exchange, granted, None));
-    };
-    match exchange.worker.slots().enter(&lane, limit) {
-        Queue::Admitted(slot) => Ok(settled(exchange, granted, Some(slot))),
-        Queue::Full | Queue::Wait(_) if !enforced(exchange, &granted.grant) => {
-            let shadow = granted.shadow.or(Some(Denial::TooManyInFlight));
-            Ok(settled(exchange, Granted { shadow, ..granted }, None))
-        }
-        Queue::Full => Err(Denial::TooManyInFlight),
-        Queue::Wait(waiting) => {
-            exchange.await_others();
-            let began = clock::mono();
-            let queued = exchange.worker.metrics().queued(label(exchange, &granted.grant));
-            let waited = tokio::time::timeout(limit.queue, waiting).await;
-            drop(queued);
-            exchange.record.waited(clock::mono().duration_since(began));
-            let slot = waited.map_err(|_| Denial::TooManyInFlight)?;
-            exchange.renew();
-            match judge(exchange, parts, intake, payload).await? {
-                Ruling::Granted(granted) => Ok(settled(exchange, granted, Some(slot))),
-                Ruling::Ours(endpoint) => Ok(Passage::Answer(endpoint)),
+    let mut granted = rate(exchange, granted)?;
+    let mut began = None;
+    loop {
+        let Some((lane, limit)) = granted.grant.limit().cloned() else {
+            return Ok(settled(exchange, granted, None));
+        };
+        let waiting = match exchange.worker.slots().enter(&lane, limit) {
+            Queue::Admitted(slot) => return Ok(settled(exchange, granted, Some(slot))),
+            Queue::Full | Queue::Wait(_) if !enforced(exchange, &granted.grant) => {
+                let shadow = granted.shadow.or(Some(Denial::TooManyInFlight));
+                return Ok(settled(exchange, Granted { shadow, ..granted }, None));
             }
+            Queue::Full => return Err(Denial::TooManyInFlight),
+            Queue::Wait(waiting) => waiting,
+        };
+        let waited = clock::mono().duration_since(*began.get_or_insert_with(clock::mono));
+        let left = limit.queue.saturating_sub(waited);
+        let slot = wait(exchange, &granted.grant, waiting, left).await?;
+        exchange.renew();
+        granted = match judge(exchange, parts, intake, payload).await? {
+            Ruling::Granted(granted) => granted,
+            Ruling::Ours(endpoint) => return Ok(Passage::Answer(endpoint)),
+        };
+        if granted.grant.limit().is_some_and(|(now, _)| *now == lane) {
+            return Ok(settled(exchange, granted, Some(slot)));
         }
+        // A reload has moved it meanwhile, and it is counted where it is now.
     }
+}
+
+/// Waits for a slot.
+async fn wait(
+    exchange: &mut Exchange,
+    grant: &Grant,
+    waiting: Waiting,
+    at_most: Duration,
+) -> Result<Slot, Denial> {
+    exchange.await_others();
+    let began = clock::mono();
+    let queued = exchange.worker.metrics().queued(label(exchange, grant));
+    let waited = tokio::time::timeout(at_most, waiting).await;
+    drop(queued);
+    exchange.record.waited(clock::mono().duration_since(began));
+    waited.map_err(|_| Denial::TooManyInFlight)
 }
 
 /// The transport is judged before the form, and the form before everything else.

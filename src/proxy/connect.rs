@@ -14,7 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
 use super::exec::LocalExec;
-use super::upstream::{Carrier, Stream};
+use super::upstream::{Carrier, LARGEST_HEAD, Stream};
 use crate::config::Protocol;
 use crate::config::Target;
 use crate::config::Upstream;
@@ -68,8 +68,9 @@ pub(super) async fn open(
         if !http2 {
             return Ok(Opened::Http1(stream));
         }
-        let handshake = http2::Builder::new(LocalExec).handshake(TokioIo::new(stream));
-        let (sender, connection) = handshake.await?;
+        let mut builder = http2::Builder::new(LocalExec);
+        builder.max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX));
+        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
         tokio::task::spawn_local(async { drop(connection.await) });
         Ok(Opened::Http2(sender))
     })

@@ -27,6 +27,7 @@ use super::intake::Intake;
 use super::linger::linger;
 use super::outlet::Outlet;
 use super::peer::{self, Peer};
+use super::phrase;
 use super::socket::Socket;
 use super::worker::Worker;
 use crate::clock;
@@ -91,7 +92,8 @@ struct Client {
 impl Client {
     async fn secure(self, outlet: Outlet, socket: Socket) {
         let Some(config) = self.worker.world().tls().cloned() else { return };
-        let handshake = TlsAcceptor::from(config).accept(outlet);
+        // Its state is large, and all that waits for it would move it along.
+        let handshake = Box::pin(TlsAcceptor::from(config).accept(outlet));
         // What is done once for a connection has memory of its own, or every idle connection would
         // keep room for it.
         let handshake = Box::pin(async {
@@ -135,6 +137,7 @@ impl Client {
                     (Rc::clone(&worker), desk::answer(&worker, &origin, request));
                 async move {
                     let mut answer = answer.await;
+                    phrase::settle(&mut answer);
                     if worker.leaves() {
                         last(&mut answer);
                     }

@@ -9,7 +9,7 @@ use http::header::{CONTENT_TYPE, USER_AGENT};
 use http::request::Parts;
 use http::{HeaderValue, Method, Response, Uri, Version};
 
-use super::body::{Guards, ResponseBody};
+use super::body::ResponseBody;
 use super::connection::Origin;
 use super::exec::StreamTask;
 use super::forward::Failure;
@@ -24,7 +24,6 @@ use crate::gate::Denial;
 use crate::gate::Endpoint;
 use crate::gate::Quota;
 use crate::gate::RouteIndex;
-use crate::gate::Slot;
 use crate::gate::Transport;
 use crate::gate::Verdict;
 use crate::keys::KeyIndex;
@@ -274,11 +273,6 @@ impl Exchange {
         if let Some(input) = &self.origin.input {
             input.open();
         }
-    }
-
-    /// What is held to the end of the response.
-    pub(super) fn into_guards(self, slot: Option<Slot>, line: Option<Rc<Line>>) -> Guards {
-        Guards { task: self.worker.task(), record: self.record, slot, line }
     }
 }
 

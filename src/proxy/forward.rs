@@ -1,5 +1,6 @@
 //! A permit → the upstream's answer. The only code that reaches the upstream.
 
+use std::error::Error as _;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -8,16 +9,16 @@ use std::time::{Duration, Instant};
 
 use http::header::{CONNECTION, HOST, TRANSFER_ENCODING};
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, StatusCode, Uri, Version};
-use hyper::client::conn::http2;
+use http::{Extensions, Method, Request, Uri, Version};
 
 use super::alarm::Alarms;
-use super::body::{RequestBody, Source, Upload};
+use super::body::{RequestBody, Source};
 use super::connect::ConnectError;
 use super::fields::Fields;
 use super::lifeline::Line;
-use super::pool::{Lease, Pool, Taken};
-use super::upstream::{Again, Broken, Failed, Head};
+use super::pool::{Lease, Pool, Shared, Taken};
+use super::upload::Upload;
+use super::upstream::{Again, Broken, Failed, Head, Opening};
 use crate::clock;
 use crate::config::Upstream;
 use crate::gate::Denial;
@@ -34,8 +35,7 @@ pub(super) struct Outgoing {
 
 /// What the upstream answered.
 pub(super) struct Answer {
-    pub(super) status: StatusCode,
-    pub(super) headers: HeaderMap,
+    pub(super) opening: Opening,
     pub(super) source: Source,
 }
 
@@ -71,6 +71,13 @@ impl Failure {
     pub(super) fn garbage(detail: &str) -> Self {
         Self::Upstream(Denial::UpstreamUnreachable, UpstreamError::Garbage, detail.to_owned())
     }
+
+    /// Nobody else shall wait on a connection on which this came of waiting.
+    fn forget(&self, pool: &Pool, shared: Option<u64>) {
+        if let (Self::Upstream(Denial::UpstreamTimeout, ..), Some(number)) = (self, shared) {
+            pool.forget(number);
+        }
+    }
 }
 
 impl From<ConnectError> for Failure {
@@ -95,17 +102,22 @@ impl From<Broken> for Failure {
 pub(super) async fn exchange(
     pool: &Pool,
     upstream: &Arc<Upstream>,
-    mut out: Outgoing,
+    out: &mut Outgoing,
     limits: &Limits<'_>,
 ) -> Result<Answer, Failure> {
     let upload = Rc::clone(&out.upload);
     let began = limits.began;
-    let taken = bounded(upstream, &upload, limits, began, pin!(pool.take(upstream))).await??;
-    let reused = taken.reused();
+    let take = pin!(pool.take(upstream));
+    let taken = pin!(bounded(upstream, &upload, limits, began, take)).await??;
+    let (reused, number) = (taken.reused(), taken.number());
     // Only an idle connection is there at once.
     let began = if taken.idle() { began } else { clock::mono() };
     let repeatable = out.is_repeatable();
-    let sent = bounded(upstream, &upload, limits, began, pin!(out.send(taken, upstream))).await?;
+    let sent = {
+        let send = pin!(out.send(taken, upstream));
+        pin!(bounded(upstream, &upload, limits, began, send)).await
+    };
+    let sent = sent.inspect_err(|failure| failure.forget(pool, number))?;
     let failed = match sent {
         Ok(answer) => return Ok(answer),
         Err(failed) => failed,
@@ -113,7 +125,10 @@ pub(super) async fn exchange(
     match failed.again {
         Again::Unsent(body) if reused => out.body = body,
         Again::Unanswered if reused && repeatable => {}
-        Again::Never | Again::Unanswered | Again::Unsent(_) => return Err(failed.why.into()),
+        Again::Unheard if reused && upload.is_empty() => {}
+        Again::Never | Again::Unanswered | Again::Unheard | Again::Unsent(_) => {
+            return Err(failed.why.into());
+        }
     }
     Box::pin(once_more(pool, upstream, out, limits)).await
 }
@@ -121,14 +136,16 @@ pub(super) async fn exchange(
 async fn once_more(
     pool: &Pool,
     upstream: &Arc<Upstream>,
-    mut out: Outgoing,
+    out: &mut Outgoing,
     limits: &Limits<'_>,
 ) -> Result<Answer, Failure> {
     let upload = Rc::clone(&out.upload);
     let began = clock::mono();
     let fresh = bounded(upstream, &upload, limits, began, pin!(pool.fresh(upstream))).await??;
+    let number = fresh.number();
     let began = clock::mono();
-    let sent = bounded(upstream, &upload, limits, began, pin!(out.send(fresh, upstream))).await?;
+    let sent = bounded(upstream, &upload, limits, began, pin!(out.send(fresh, upstream))).await;
+    let sent = sent.inspect_err(|failure| failure.forget(pool, number))?;
     sent.map_err(|failed| failed.why.into())
 }
 
@@ -188,7 +205,15 @@ impl Taken {
     const fn reused(&self) -> bool {
         match self {
             Self::Own(lease) => lease.reused(),
-            Self::Shared(_, reused) => *reused,
+            Self::Shared(shared) => shared.reused,
+        }
+    }
+
+    /// Which it is of those that are shared.
+    const fn number(&self) -> Option<u64> {
+        match self {
+            Self::Own(_) => None,
+            Self::Shared(shared) => Some(shared.number),
         }
     }
 }
@@ -196,8 +221,8 @@ impl Taken {
 impl Outgoing {
     async fn send(&mut self, taken: Taken, upstream: &Upstream) -> Result<Answer, Failed> {
         match taken {
-            Taken::Own(lease) => self.send_on(lease).await,
-            Taken::Shared(sender, _) => self.send_shared(sender, upstream).await,
+            Taken::Own(lease) => pin!(self.send_on(lease)).await,
+            Taken::Shared(shared) => self.send_shared(shared, upstream).await,
         }
     }
 
@@ -205,27 +230,29 @@ impl Outgoing {
     pub(super) async fn send_on(&mut self, mut lease: Lease) -> Result<Answer, Failed> {
         let body = self.take_body();
         let head = Head { method: &self.method, target: &self.target, headers: &self.headers };
-        let (status, headers) = lease.exchange(&head, body).await?;
-        Ok(Answer { status, headers, source: Source::Own(lease) })
+        let opening = pin!(lease.exchange(&head, body)).await?;
+        Ok(Answer { opening, source: Source::Own(lease) })
     }
 
     async fn send_shared(
         &mut self,
-        mut sender: http2::SendRequest<RequestBody>,
+        Shared { mut sender, .. }: Shared,
         upstream: &Upstream,
     ) -> Result<Answer, Failed> {
         let request = self.addressed(upstream);
         let mut error = match sender.try_send_request(request).await {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
-                let (status, headers) = (parts.status, parts.headers);
-                return Ok(Answer { status, headers, source: Source::Shared(body) });
+                let (status, headers, extensions) =
+                    (parts.status, parts.headers, Extensions::new());
+                let opening = Opening { status, headers, extensions };
+                return Ok(Answer { opening, source: Source::Shared(body) });
             }
             Err(error) => error,
         };
         let again = match error.take_message() {
             Some(request) => Again::Unsent(request.into_body()),
-            None => Again::Unanswered,
+            None => heard(error.error()),
         };
         let why = if self.upload.broken() { Broken::Client } else { error.into_error().into() };
         Err(Failed { why, again })
@@ -268,6 +295,19 @@ impl Outgoing {
         *request.headers_mut() = headers;
         *request.version_mut() = Version::HTTP_2;
         request
+    }
+}
+
+/// What an upstream has made of a request that it did not answer over HTTP/2. One that it resets, it
+/// had; by `REFUSED_STREAM`, or by leaving before, it says that it did nothing (RFC 9113, section 8.7).
+fn heard(error: &hyper::Error) -> Again {
+    match error.source().and_then(|source| source.downcast_ref::<h2::Error>()) {
+        Some(error) if error.is_remote() && error.is_go_away() => Again::Unheard,
+        Some(error) if error.is_remote() && error.is_reset() => match error.reason() {
+            Some(h2::Reason::REFUSED_STREAM) => Again::Unheard,
+            _ => Again::Never,
+        },
+        _ => Again::Unanswered,
     }
 }
 

@@ -80,7 +80,7 @@ pub(super) fn upstream(
     }
     set_forwarded(&mut fields, sender);
     if let Some(key) = key {
-        for (name, value) in snapshot.identity_of(key, profile, written) {
+        snapshot.identity_of(key, profile, written, |name, value| {
             // A name of ours, or the one that carries keys, may be given another meaning.
             if is_ours(name)
                 || [FORWARDED_FOR, FORWARDED_PROTO, FORWARDED_HOST].contains(name)
@@ -89,7 +89,7 @@ pub(super) fn upstream(
                 fields.remove(name);
             }
             fields.push(name.clone(), value);
-        }
+        });
     }
     fields
 }

@@ -30,6 +30,7 @@ mod mint;
 mod outlet;
 mod payload;
 mod peer;
+mod phrase;
 mod pool;
 pub mod preamble;
 mod pulse;
@@ -39,19 +40,22 @@ mod relay;
 mod socket;
 mod trace;
 mod upgrade;
+mod upload;
 mod upstream;
 mod worker;
 
+use std::pin::pin;
 use std::rc::Rc;
 
-use http::Request;
 use http::Response;
+use http::request::Parts;
 use http_body::Body as _;
 use hyper::body::Incoming;
 
 use self::body::ResponseBody;
 use self::charge::Passage;
 use self::connection::Origin;
+use self::desk::Asked;
 use self::exchange::Exchange;
 use self::payload::Payload;
 use self::worker::Worker;
@@ -70,18 +74,18 @@ pub use self::worker::Phase;
 pub use self::worker::run;
 
 /// Answers one request, as long as there is a client to answer.
-async fn handle(
-    worker: Rc<Worker>,
-    origin: Rc<Origin>,
-    request: Request<Incoming>,
-) -> Response<ResponseBody> {
-    if request.body().is_end_stream() {
-        return answer(worker, &origin, request).await;
+async fn handle(asked: &mut Asked) -> Response<ResponseBody> {
+    let Asked { worker, origin, parts, body } = asked;
+    let Some(body) = body.take() else { return refuse::nobody() };
+    let alone = body.is_end_stream();
+    let mut answer = pin!(answer(worker, origin, parts, body));
+    if alone {
+        return answer.await;
     }
     // While a body waits nobody reads the connection, so nobody would see its end.
     tokio::select! {
         biased;
-        answer = answer(worker, &origin, request) => answer,
+        answer = &mut answer => answer,
         () = origin.left() => {
             // One that only sends no more still listens: it is told nothing rather than something
             // that is not so.
@@ -92,25 +96,26 @@ async fn handle(
 }
 
 async fn answer(
-    worker: Rc<Worker>,
+    worker: &Rc<Worker>,
     origin: &Rc<Origin>,
-    request: Request<Incoming>,
+    parts: &mut Parts,
+    body: Incoming,
 ) -> Response<ResponseBody> {
-    let (parts, body) = request.into_parts();
-    let mut exchange = Exchange::begin(worker, origin, &parts);
-    let intake = Intake::read(&parts, origin, exchange.world().trusted_proxies());
-    exchange.meet(&parts, &intake);
-    let mut payload = Payload::new(body);
-    match charge::permit(&mut exchange, &parts, &intake, &mut payload).await {
+    let mut exchange = Exchange::begin(Rc::clone(worker), origin, parts);
+    let intake = Intake::read(parts, origin, exchange.world().trusted_proxies());
+    exchange.meet(parts, &intake);
+    let mut payload = Payload::new(body, parts.version);
+    let passage = pin!(charge::permit(&mut exchange, parts, &intake, &mut payload)).await;
+    match passage {
         Ok(Passage::Forward(permit)) => {
-            relay::forward(exchange, permit, parts, payload, &intake).await
+            pin!(relay::forward(exchange, permit, parts, payload, &intake)).await
         }
         Ok(Passage::Answer(endpoint)) => {
-            Box::pin(mint::answer(exchange, endpoint, &parts, payload, &intake)).await
+            Box::pin(mint::answer(exchange, endpoint, parts, payload, &intake)).await
         }
         Err(denial) => {
             let denial = charge::attempt(&mut exchange, denial);
-            let close = refuse::put_away(Some(denial), &parts, payload);
+            let close = refuse::put_away(Some(denial), parts, payload);
             exchange.refuse(denial, close)
         }
     }
@@ -120,7 +125,7 @@ async fn answer(
 mod tests {
     use super::*;
 
-    fn of_three<A, B, C, F: Future>(_: impl Fn(A, B, C) -> F) -> usize {
+    fn of_one<'a, A: 'a, F: Future>(_: impl Fn(&'a mut A) -> F) -> usize {
         size_of::<F>()
     }
 
@@ -132,8 +137,8 @@ mod tests {
     /// keeps what a future was given as well as what it makes of it, so they grow fast.
     #[test]
     fn the_state_of_a_request_and_of_a_connection_is_small() {
-        let (request, connection) = (of_three(handle), of_four(connection::serve));
-        assert!(request <= 5 * 1024 + 256, "{request}");
+        let (request, connection) = (of_one(handle), of_four(connection::serve));
+        assert!(request <= 3 * 1024 + 256, "{request}");
         assert!(connection <= 5 * 1024 + 512, "{connection}");
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
+use http::Version;
 use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
@@ -29,9 +30,11 @@ pub(super) struct Payload {
     /// What is still to come.
     pub(super) rest: Option<Incoming>,
     /// What came after it.
-    pub(super) trailers: Option<HeaderMap>,
+    pub(super) trailers: Option<Box<HeaderMap>>,
     /// Why not all of it was read.
     stopped: Option<Denial>,
+    /// Whether the rest knows whether it came to its end: over HTTP/2.
+    pub(super) http2: bool,
 }
 
 /// Memory that gives its share of the budget back when the last view of it is gone.
@@ -57,9 +60,10 @@ pub(super) struct Room<'a> {
 }
 
 impl Payload {
-    pub(super) fn new(body: Incoming) -> Self {
+    pub(super) fn new(body: Incoming, version: Version) -> Self {
         let rest = (!body.is_end_stream()).then_some(body);
-        Self { read: None, rest, trailers: None, stopped: None }
+        let http2 = version == Version::HTTP_2;
+        Self { read: None, rest, trailers: None, stopped: None, http2 }
     }
 
     /// Whether there is no body at all, or none any more.
@@ -101,10 +105,10 @@ impl Payload {
         let mut held = Held { bytes: Vec::new(), reserve };
         let seconds = u64::try_from(room.most / BYTES_A_SECOND).unwrap_or(u64::MAX);
         let until = clock::mono() + LONGEST.saturating_add(Duration::from_secs(seconds));
-        let read = held.fill(body, room, until).await;
+        let read = held.fill((body, self.http2), room, until).await;
         let done = match read {
             Ok(trailers) => {
-                self.trailers = trailers;
+                self.trailers = trailers.map(Box::new);
                 self.rest = None;
                 Ok(())
             }
@@ -128,7 +132,7 @@ enum Stop {
 impl Held {
     async fn fill(
         &mut self,
-        body: &mut Incoming,
+        (body, http2): (&mut Incoming, bool),
         room: &Room<'_>,
         until: std::time::Instant,
     ) -> Result<Option<HeaderMap>, Stop> {
@@ -137,6 +141,8 @@ impl Held {
             let next = until.min(clock::mono() + room.pause);
             let frame = tokio::time::timeout_at(next.into(), body.frame()).await.map_err(late)?;
             let frame = match frame {
+                // The library takes a reset without an error for an end.
+                None if http2 && !body.is_end_stream() => return Err(Stop::Broken),
                 None => return Ok(None),
                 Some(frame) => frame.map_err(|_| Stop::Broken)?,
             };

@@ -2,19 +2,19 @@
 //! said everything, closed otherwise. Nothing is shared between workers.
 
 use std::cell::{Cell, RefCell};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
 use http_body::{Frame, SizeHint};
 use hyper::client::conn::http2;
 
 use super::body::RequestBody;
 use super::connect::{self, ConnectError, Opened};
-use super::upstream::{Broken, Connection, Failed, Head, Room, Stream};
+use super::upstream::{Broken, Connection, Failed, Head, Opening, Room, Stream};
 use crate::clock;
 use crate::config::Upstream;
 use crate::observe::UpstreamUse;
@@ -33,7 +33,8 @@ struct Inner {
     metrics: WorkerMetrics,
     target: RefCell<Option<Arc<Upstream>>>,
     idle: RefCell<Vec<Idle>>,
-    shared: RefCell<Option<http2::SendRequest<RequestBody>>>,
+    shared: RefCell<Option<Shared>>,
+    shared_so_far: Cell<u64>,
     epoch: Cell<u64>,
     room: Rc<Room>,
 }
@@ -49,8 +50,18 @@ struct Idle {
 pub(super) enum Taken {
     /// One that nobody else uses.
     Own(Lease),
-    /// One that others share, and whether they did before.
-    Shared(http2::SendRequest<RequestBody>, bool),
+    /// One that others share.
+    Shared(Shared),
+}
+
+/// A connection that many requests share.
+#[derive(Clone)]
+pub(super) struct Shared {
+    pub(super) sender: http2::SendRequest<RequestBody>,
+    /// Which it is.
+    pub(super) number: u64,
+    /// Whether others used it before.
+    pub(super) reused: bool,
 }
 
 /// One connection in use. Dropping it closes the connection, which cancels what it was doing.
@@ -69,6 +80,7 @@ impl Pool {
             target: RefCell::default(),
             idle: RefCell::default(),
             shared: RefCell::default(),
+            shared_so_far: Cell::default(),
             epoch: Cell::default(),
             room: Rc::default(),
         }))
@@ -86,7 +98,7 @@ impl Pool {
         }
         if let Some(shared) = self.shared().await {
             self.0.metrics.upstream_used(UpstreamUse::Shared);
-            return Ok(Taken::Shared(shared, true));
+            return Ok(Taken::Shared(shared));
         }
         self.fresh(upstream).await
     }
@@ -105,10 +117,13 @@ impl Pool {
                 Ok(Taken::Own(self.lease(connection, epoch, false)))
             }
             Opened::Http2(sender) => {
+                let number = self.0.shared_so_far.get().wrapping_add(1);
+                self.0.shared_so_far.set(number);
+                let shared = Shared { sender, number, reused: false };
                 if epoch == self.0.epoch.get() {
-                    *self.0.shared.borrow_mut() = Some(sender.clone());
+                    *self.0.shared.borrow_mut() = Some(shared.clone());
                 }
-                Ok(Taken::Shared(sender, false))
+                Ok(Taken::Shared(shared))
             }
         }
     }
@@ -119,6 +134,12 @@ impl Pool {
         self.0.metrics.upstream_used(UpstreamUse::New);
         let connection = Some(Box::new(Connection::new(stream, &self.0.room)));
         Ok(Lease { connection, home: None, reused: false })
+    }
+
+    /// Gives a connection that is shared to nobody else: somebody has waited on it in vain, and
+    /// nothing tells who is slow from who is gone.
+    pub(super) fn forget(&self, number: u64) {
+        self.0.shared.borrow_mut().take_if(|shared| shared.number == number);
     }
 
     /// Closes what was idle for too long, and what the upstream has closed.
@@ -148,15 +169,13 @@ impl Pool {
         self.0.idle.borrow_mut().pop().map(|idle| idle.connection)
     }
 
-    async fn shared(&self) -> Option<http2::SendRequest<RequestBody>> {
-        let mut sender = self.0.shared.borrow().clone()?;
-        let epoch = self.0.epoch.get();
-        if sender.ready().await.is_ok() {
-            return Some(sender);
+    async fn shared(&self) -> Option<Shared> {
+        let mut shared = self.0.shared.borrow().clone()?;
+        shared.reused = true;
+        if shared.sender.ready().await.is_ok() {
+            return Some(shared);
         }
-        if epoch == self.0.epoch.get() {
-            *self.0.shared.borrow_mut() = None;
-        }
+        self.forget(shared.number);
         None
     }
 
@@ -184,9 +203,9 @@ impl Lease {
         &mut self,
         head: &Head<'_>,
         body: RequestBody,
-    ) -> Result<(StatusCode, HeaderMap), Failed> {
+    ) -> Result<Opening, Failed> {
         match &mut self.connection {
-            Some(connection) => connection.exchange(head, body).await,
+            Some(connection) => pin!(connection.exchange(head, body)).await,
             None => Err(Broken::Closed.into()),
         }
     }

@@ -1,5 +1,6 @@
 //! A permit → the upstream's answer, on its way to the client.
 
+use std::pin::pin;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use http::{HeaderValue, Response, StatusCode};
 
 use hyper::upgrade::OnUpgrade;
 
-use super::body::{Guards, Patience, RequestBody, ResponseBody, Stream, Upload};
+use super::body::{Guards, Patience, RequestBody, ResponseBody, Source, Stream};
 use super::exchange::Exchange;
 use super::forward::{self, Answer, Failure, Limits, Outgoing};
 use super::headers::{self, Sender};
@@ -17,6 +18,8 @@ use super::intake::Intake;
 use super::payload::Payload;
 use super::quota;
 use super::upgrade;
+use super::upload::Upload;
+use super::upstream::Opening;
 use crate::clock;
 use crate::gate::Permit;
 use crate::observe::WorkerMetrics;
@@ -26,7 +29,7 @@ use crate::observe::WorkerMetrics;
 pub(super) fn forward(
     mut exchange: Exchange,
     permit: Permit,
-    parts: Parts,
+    parts: &mut Parts,
     payload: Payload,
     intake: &Intake,
 ) -> impl Future<Output = Response<ResponseBody>> + use<> {
@@ -40,7 +43,7 @@ pub(super) fn forward(
         && payload.is_empty()
         && intake.connection
         && headers::asks_for_websocket(&parts.method, &parts.headers);
-    let (out, client) = outgoing(&exchange, &permit, parts, (payload, began), intake);
+    let (mut out, client) = outgoing(&exchange, &permit, parts, (payload, began), intake);
     let upload = Rc::clone(&out.upload);
     let slot = permit.into_slot();
     async move {
@@ -53,35 +56,38 @@ pub(super) fn forward(
             pause: world.bounds().upload_pause,
         };
         let answer = match websocket {
-            true => Box::pin(upgrade::ask(worker.pool(), upstream, out, &limits)).await,
-            false => forward::exchange(worker.pool(), upstream, out, &limits).await,
+            true => Box::pin(upgrade::ask(worker.pool(), upstream, &mut out, &limits)).await,
+            false => pin!(forward::exchange(worker.pool(), upstream, &mut out, &limits)).await,
         };
         let answered = clock::mono();
+        // The body of a request that was answered early goes on elsewhere.
+        drop(out);
         exchange.record.asked(answered.duration_since(began));
         let answer = match answer {
             Ok(answer) => answer,
             Err(failure) => return exchange.fail(&failure, upload.unread()),
         };
-        let switched = answer.status == StatusCode::SWITCHING_PROTOCOLS;
-        let client = client.filter(|_| switched && websocket && upgrade::agreed(&answer.headers));
+        let Answer { opening, source } = answer;
+        let switched = opening.status == StatusCode::SWITCHING_PROTOCOLS;
+        let client = client.filter(|_| switched && websocket && upgrade::agreed(&opening.headers));
         if switched && client.is_none() {
             let failure = Failure::garbage("it switches to a protocol nobody asked for");
             return exchange.fail(&failure, upload.unread());
         }
-        exchange.record.answered(answer.status.as_u16(), answered);
+        exchange.record.answered(opening.status.as_u16(), answered);
         let quota = exchange.quota;
+        let piece = if exchange.is_http2() { PIECE } else { usize::MAX };
+        if client.is_some() {
+            exchange.open();
+        }
+        // All of the exchange would be moved to have a part of it.
+        let guards = Guards { task: worker.task(), record: exchange.record, slot, line };
         let mut response = match client {
-            Some(client) => {
-                exchange.open();
-                let guards = exchange.into_guards(slot, line);
-                upgrade::switch(answer.headers, answer.source, client, guards)
-            }
+            Some(client) => upgrade::switch(opening, source, client, guards),
             None => {
-                let piece = if exchange.is_http2() { PIECE } else { usize::MAX };
-                let guards = exchange.into_guards(slot, line);
                 let patience = Patience::new(upstream.timeout, until);
                 let metrics = worker.metrics().clone();
-                pass(answer, Passing { upload, guards, patience, metrics, piece })
+                pass(opening, source, Passing { upload, guards, patience, metrics, piece })
             }
         };
         quota::tell(response.headers_mut(), quota.as_ref());
@@ -107,14 +113,14 @@ const PIECE: usize = 16 * 1024;
 fn outgoing(
     exchange: &Exchange,
     permit: &Permit,
-    mut parts: Parts,
+    parts: &mut Parts,
     (payload, began): (Payload, Instant),
     intake: &Intake,
 ) -> (Outgoing, Option<OnUpgrade>) {
     let localhost = || HeaderValue::from_static("localhost");
     let sender = Sender {
         chain: exchange.chain(intake),
-        https: intake.https(&parts, exchange.transport),
+        https: intake.https(parts, exchange.transport),
         host: &intake.host.clone().unwrap_or_else(|_| localhost()),
         request_id: &exchange.request_id,
         connection: intake.connection,
@@ -133,7 +139,7 @@ fn outgoing(
     let body = RequestBody::new(payload, snapshot.stripper(), &upload);
     let out = Outgoing {
         method: parts.method.clone(),
-        target: target(&parts),
+        target: target(parts),
         headers: fields,
         body,
         upload,
@@ -151,13 +157,14 @@ fn target(parts: &Parts) -> PathAndQuery {
     }
 }
 
-fn pass(answer: Answer, passing: Passing) -> Response<ResponseBody> {
-    let Answer { status, mut headers, source } = answer;
+fn pass(opening: Opening, source: Source, passing: Passing) -> Response<ResponseBody> {
+    let Opening { status, mut headers, extensions } = opening;
     headers::downstream(&mut headers, status);
     let Passing { upload, guards, patience, metrics, piece } = passing;
     let stream = Stream { source, kept: None, cut: None, upload, guards, patience, metrics, piece };
     let mut response = Response::new(ResponseBody::streaming(stream));
     *response.status_mut() = status;
     *response.headers_mut() = headers;
+    *response.extensions_mut() = extensions;
     response
 }

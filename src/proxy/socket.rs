@@ -3,6 +3,7 @@
 //! The HTTP library reads a connection only as fast as the request's body is taken. A client that
 //! leaves while its body waits (in a queue, or for a slow upstream) would go unnoticed.
 
+use std::cell::RefCell;
 use std::io::{self, IoSlice};
 use std::net::Shutdown;
 use std::pin::Pin;
@@ -57,16 +58,22 @@ impl Socket {
     }
 }
 
+thread_local! {
+    /// Where the parts of small answers are put together.
+    static WHOLE: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
 /// The parts of a small answer as one. The system takes one part at a fraction of what it costs to
-/// take several, and most answers are a short head and a short body.
-fn gather<'r>(slices: &[IoSlice<'_>], room: &'r mut [u8; SMALL]) -> Option<&'r [u8]> {
-    let mut filled = 0;
-    for slice in slices {
-        let end = filled + slice.len();
-        room.get_mut(filled..end)?.copy_from_slice(slice);
-        filled = end;
+/// take several, and most answers are a short head and a short body. `None` where it is not small.
+fn gathered<T>(slices: &[IoSlice<'_>], then: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    if slices.iter().map(|slice| slice.len()).sum::<usize>() > SMALL {
+        return None;
     }
-    room.get(..filled)
+    WHOLE.with_borrow_mut(|whole| {
+        whole.clear();
+        slices.iter().for_each(|slice| whole.extend_from_slice(slice));
+        Some(then(whole))
+    })
 }
 
 fn unless_blocked<T>(result: io::Result<T>) -> Option<io::Result<T>> {
@@ -110,13 +117,15 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let mut room = [0; SMALL];
-        if let Some(whole) = gather(slices, &mut room) {
+        if let [whole] = slices {
             return self.poll_write(context, whole);
+        }
+        if let Some(done) = gathered(slices, |whole| self.as_mut().poll_write(context, whole)) {
+            return done;
         }
         loop {
             ready!(self.0.poll_write_ready(context))?;

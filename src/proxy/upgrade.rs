@@ -18,7 +18,7 @@ use super::forward::{Answer, Failure, Limits, Outgoing, bounded};
 use super::headers::strip_hop_by_hop;
 use super::lifeline::Line;
 use super::pool::Pool;
-use super::upstream::Stream;
+use super::upstream::{Opening, Stream};
 use crate::clock;
 use crate::config::Upstream;
 
@@ -26,7 +26,7 @@ use crate::config::Upstream;
 pub(super) async fn ask(
     pool: &Pool,
     upstream: &Arc<Upstream>,
-    mut out: Outgoing,
+    out: &mut Outgoing,
     limits: &Limits<'_>,
 ) -> Result<Answer, Failure> {
     out.headers.push(CONNECTION, HeaderValue::from_static("upgrade"));
@@ -47,7 +47,7 @@ pub(super) fn agreed(headers: &HeaderMap) -> bool {
 
 /// Answers the client with the upstream's 101, and joins both sides once the client has switched.
 pub(super) fn switch(
-    mut headers: HeaderMap,
+    opening: Opening,
     source: Source,
     client: OnUpgrade,
     guards: Guards,
@@ -56,12 +56,14 @@ pub(super) fn switch(
         line.exempt();
     }
     join(client, source, guards);
+    let Opening { mut headers, extensions, .. } = opening;
     strip_hop_by_hop(&mut headers);
     headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
     let mut response = Response::new(ResponseBody::Own(None));
     *response.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
     *response.headers_mut() = headers;
+    *response.extensions_mut() = extensions;
     response
 }
 

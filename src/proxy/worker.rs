@@ -222,10 +222,11 @@ fn start(worker: &Rc<Worker>, stream: TcpStream, peer: std::net::SocketAddr, kin
         Err(reason) => return worker.turn_away(peer, reason),
     };
     let task = worker.task();
-    let worker = Rc::clone(worker);
+    // Its state takes kilobytes, which the runtime would move from hand to hand.
+    let served = Box::pin(connection::serve(Rc::clone(worker), stream, (peer, place), kind));
     tokio::task::spawn_local(async move {
         let _task = task;
-        connection::serve(worker, stream, (peer, place), kind).await;
+        served.await;
     });
 }
 

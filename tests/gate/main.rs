@@ -10,8 +10,10 @@
 mod answered;
 mod answers;
 mod changes;
+mod decisions;
 mod differential;
 mod documents;
+mod grants;
 mod guard;
 mod normalisers;
 mod properties;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crate::actors::client::{bearer, head};
 use crate::actors::origin::{After, Origin};
 use crate::actors::scripts::{echo, events, fixed, hang, websocket};
-use crate::actors::setup::{READ, Setup, WRITE};
+use crate::actors::setup::{READ, Setup, WRITE, account, key};
 use crate::actors::sidecar::Sidecar;
 use crate::actors::{Cue, eventually, never};
 
@@ -201,13 +201,46 @@ fn a_client_that_goes_away_in_the_middle_of_its_body_cancels_the_upstream_reques
     drop(client);
     origin.wait("the cancellation", |state| state.requests[0].gone);
 
-    let client = sidecar.http2();
-    let mut stream = client.open("POST", "/h2", &[&bearer(WRITE)], false);
-    stream.send(b"half", false);
-    origin.wait("the half", |state| state.requests.len() == 2 && state.requests[1].body == b"half");
-    stream.reset();
-    origin.wait("the cancellation", |state| state.requests[1].gone);
+    // Without an error it is not whole either.
+    for (at, reason) in [(1, h2::Reason::CANCEL), (2, h2::Reason::NO_ERROR)] {
+        let client = sidecar.http2();
+        let mut stream = client.open("POST", "/h2", &[&bearer(WRITE)], false);
+        stream.send(b"half", false);
+        origin.wait("the half", |state| {
+            state.requests.get(at).is_some_and(|seen| seen.body == b"half")
+        });
+        stream.reset_for(reason);
+        origin.wait("the end", |state| state.requests[at].gone || state.requests[at].complete);
+    }
     assert!(!origin.requests().iter().any(|seen| seen.complete));
+}
+
+/// Also where the body is read here, and what came of it could be taken for all of it.
+#[test]
+fn a_body_that_is_judged_and_reset_without_an_error_goes_nowhere() {
+    let origin = Origin::echo();
+    let routes = "[[route]]\npath = \"/judged\"\npermissions = [\"a\"]\n\
+                  content_type = \"application/json\"\npermission_from = \"/command\"\n\
+                  [[route]]\npath = \"/free\"\n";
+    let more = "access = \"write\"\npermissions = [\"a\", \"b\"]";
+    let keys = account("acme", "") + &key("may", "acme", WRITE, more);
+    let sidecar = Sidecar::start(&Setup::before(&origin).config(routes).keys(keys));
+    let client = sidecar.http2();
+    let ask = [&*bearer(WRITE), "content-type: application/json"];
+    // Answered in order, it tells that what was sent before has come.
+    let reached = || assert_eq!(client.get("/free", &[&bearer(WRITE)]).status, 200);
+    for whole in [false, true] {
+        let mut stream = client.open("POST", "/judged", &ask, false);
+        stream.send(br#"{"command":"b"}"#, whole);
+        reached();
+        match whole {
+            true => assert_eq!(stream.head().status, 200),
+            false => stream.reset_for(h2::Reason::NO_ERROR),
+        }
+        reached();
+        let judged = origin.requests().iter().filter(|seen| seen.target == "/judged").count();
+        assert_eq!(judged, usize::from(whole));
+    }
 }
 
 const UPGRADE: [&str; 4] = [

@@ -12,7 +12,7 @@ use crate::actors::{Cue, PATIENCE, eventually, never};
 
 /// Lets requests end in the order in which they arrived, as many as it is told.
 #[derive(Default)]
-struct Turnstile {
+pub(crate) struct Turnstile {
     arrived: AtomicUsize,
     allowed: Mutex<usize>,
     changed: Condvar,
@@ -20,7 +20,7 @@ struct Turnstile {
 
 impl Turnstile {
     /// Lets the first so many requests end.
-    fn allow(&self, count: usize) {
+    pub(crate) fn allow(&self, count: usize) {
         *self.allowed.lock().unwrap() = count;
         self.changed.notify_all();
     }
@@ -41,21 +41,21 @@ impl Turnstile {
 
 const FREE: &str = "[[route]]\npath = \"/{*rest}\"\n";
 
-fn limited(queue: &str, per: &str) -> String {
+pub(crate) fn limited(queue: &str, per: &str) -> String {
     format!(
         "{FREE}[[route]]\npath = \"/insert\"\n\
          in_flight = {{ max = 1, per = \"{per}\", queue = \"{queue}\" }}\n"
     )
 }
 
-struct Scene {
-    turnstile: Arc<Turnstile>,
-    origin: Origin,
-    sidecar: Sidecar,
+pub(crate) struct Scene {
+    pub(crate) turnstile: Arc<Turnstile>,
+    pub(crate) origin: Origin,
+    pub(crate) sidecar: Sidecar,
 }
 
 impl Scene {
-    fn new(config: &str) -> Self {
+    pub(crate) fn new(config: &str) -> Self {
         let turnstile = Arc::<Turnstile>::default();
         let origin = Origin::tcp(turnstile.script());
         let sidecar = Sidecar::start(&Setup::before(&origin).config(config));
@@ -63,7 +63,7 @@ impl Scene {
     }
 
     /// Sends an insert and does not wait for its answer.
-    fn insert(&self, key: &str, name: &str) -> Client {
+    pub(crate) fn insert(&self, key: &str, name: &str) -> Client {
         let mut client = self.sidecar.client();
         let name = format!("X-Name: {name}");
         client.send(head("POST", "/insert", &[&bearer(key), &name, "Content-Length: 0"]));
@@ -71,25 +71,25 @@ impl Scene {
     }
 
     /// Waits until so many requests are inside, forwarded or queued.
-    fn inside(&self, count: usize) {
+    pub(crate) fn inside(&self, count: usize) {
         let wanted = f64::from(u32::try_from(count).unwrap());
         eventually("requests inside", || {
             (self.sidecar.metric("keygate_in_flight_requests", &[]) == wanted).then_some(())
         });
     }
 
-    fn arrived(&self, count: usize) {
+    pub(crate) fn arrived(&self, count: usize) {
         self.origin.wait("as many requests", |state| state.requests.len() >= count);
     }
 
-    fn names(&self) -> Vec<String> {
+    pub(crate) fn names(&self) -> Vec<String> {
         let name = |seen: &crate::actors::origin::Seen| seen.value("x-name").unwrap().to_owned();
         self.origin.requests().iter().map(name).collect()
     }
 }
 
 #[track_caller]
-fn answered(mut client: Client) -> Response {
+pub(crate) fn answered(mut client: Client) -> Response {
     client.response("POST")
 }
 

@@ -70,7 +70,11 @@ mod manager;
 #[cfg(test)]
 mod metrics;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod parallel;
+#[cfg(test)]
+mod phrases;
 #[cfg(test)]
 mod pipes;
 #[cfg(test)]

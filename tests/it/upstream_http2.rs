@@ -1,6 +1,6 @@
 //! An upstream that speaks HTTP/2.
 
-use crate::actors::client::bearer;
+use crate::actors::client::{bearer, head};
 use crate::actors::origin2::Origin2;
 use crate::actors::pki::TRUSTED;
 use crate::actors::setup::{READ, Setup, WRITE};
@@ -81,6 +81,76 @@ fn a_connection_that_the_upstream_ends_is_replaced() {
         client.post("/", &[&bearer(WRITE)], b"abc").ok();
     }
     assert_eq!(origin.seen.lock().unwrap().len(), 9);
+}
+
+#[test]
+fn an_answer_that_is_reset_without_an_error_is_not_whole() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url).upstream("protocol = \"http2\"");
+    let sidecar = Sidecar::start(&setup);
+    let mut client = sidecar.client();
+    client.send(head("GET", "/torn", &[&bearer(READ)]));
+    let (_, mut left) = client.response_head("GET");
+    assert_eq!(client.piece(&mut left), Ok(Some(b"half".to_vec())));
+    origin.tear.notify_one();
+    assert_ne!(client.piece(&mut left), Ok(None));
+
+    let mut stream = sidecar.http2().open("GET", "/torn", &[&bearer(READ)], true);
+    stream.head();
+    assert_eq!(stream.piece().unwrap().unwrap(), "half");
+    origin.tear.notify_one();
+    assert!(stream.piece().is_err());
+}
+
+#[test]
+fn a_request_that_is_reset_is_repeated_only_where_nothing_was_done() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url).set("workers=1").upstream("protocol = \"http2\"");
+    let sidecar = Sidecar::start(&setup);
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(READ)]).ok();
+    let mut asked = |method: &str, path: &str, body: &[u8]| {
+        let before = origin.seen.lock().unwrap().len();
+        let length = format!("Content-Length: {}", body.len());
+        client.send([head(method, path, &[&bearer(WRITE), &length]), body.to_vec()].concat());
+        client.response(method).refused(502, "upstream_unreachable");
+        origin.seen.lock().unwrap().len() - before
+    };
+    // INTERNAL_ERROR, CANCEL, REFUSED_STREAM (RFC 9113, section 7).
+    for (path, method, body, times) in [
+        ("/reset/2", "GET", &b""[..], 1),
+        ("/reset/8", "GET", b"", 1),
+        ("/reset/2", "POST", b"", 1),
+        ("/reset/7", "GET", b"", 2),
+        ("/reset/7", "POST", b"", 2),
+        ("/reset/7", "POST", b"abc", 1),
+    ] {
+        assert_eq!(asked(method, path, body), times, "{method} {path} {body:?}");
+    }
+}
+
+#[test]
+fn a_connection_on_which_nothing_is_answered_is_used_no_more() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url)
+        .set("workers=1")
+        .upstream("protocol = \"http2\"\ntimeout = \"500ms\"");
+    let sidecar = Sidecar::start(&setup);
+    let mut client = sidecar.client();
+    client.get("/", &[&bearer(READ)]).ok();
+    client.get("/freeze", &[&bearer(READ)]).refused(504, "upstream_timeout");
+    client.get("/", &[&bearer(READ)]).ok();
+    assert_eq!(*origin.connections.lock().unwrap(), 2);
+}
+
+#[test]
+fn a_head_may_be_as_large_as_over_http1() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url).upstream("protocol = \"http2\"");
+    let sidecar = Sidecar::start(&setup);
+    let response = sidecar.client().get("/large", &[&bearer(READ)]);
+    response.ok();
+    assert_eq!(response.value("x-large").map(str::len), Some(100 * 1024));
 }
 
 /// An upgrade is asked for by HTTP/1.1, which such an upstream does not speak.

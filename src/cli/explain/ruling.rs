@@ -122,15 +122,19 @@ impl<'a> Ruling<'a> {
     }
 
     fn granted(self, grant: &Grant, shadow: Option<Denial>, policy: &Policy) -> Self {
-        let identity = grant.key().into_iter();
         let value =
             |text: &[u8]| HeaderValue::from_bytes(text).unwrap_or(HeaderValue::from_static(""));
         let snapshot = policy.snapshot();
-        let identity = identity.flat_map(|key| snapshot.identity_of(key, grant.profile(), value));
+        let mut identity = Vec::new();
+        if let Some(key) = grant.key() {
+            snapshot.identity_of(key, grant.profile(), value, |name, value| {
+                identity.push((name.clone(), value));
+            });
+        }
         Self {
             outcome: if shadow.is_some() { Outcome::Shadow } else { Outcome::Forwarded },
             denial: shadow,
-            identity: identity.map(|(name, value)| (name.clone(), value)).collect(),
+            identity,
             forward_credential: grant.forward_credential(),
             ..self
         }

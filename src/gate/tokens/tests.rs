@@ -5,12 +5,10 @@ use aws_lc_rs::signature::UnparsedPublicKey;
 use proptest::prelude::*;
 
 use super::*;
-use crate::keys::Access;
 use crate::keys::Account;
 use crate::keys::KeyDigest;
 use crate::keys::KeyId;
 use crate::keys::KeyRecord;
-use crate::keys::KeyStatus;
 use crate::keys::KeyTable;
 use crate::keys::KeyTableBuilder;
 use crate::keys::Name;
@@ -38,25 +36,7 @@ fn signer(algorithm: Algorithm) -> Arc<SigningKey> {
 }
 
 fn record(digest: u8) -> KeyRecord {
-    KeyRecord {
-        id: KeyId::new("key_1").unwrap(),
-        account: Name::new("acme").unwrap(),
-        name: None,
-        digest: KeyDigest::from_bytes([digest; 32]),
-        hint: None,
-        access: Some(Access::Read),
-        kind: Kind::Workspace,
-        permissions: None,
-        ips: Box::default(),
-        events: Default::default(),
-        attributes: None,
-        basic: None,
-        simple_auth: None,
-        created: None,
-        replaces: None,
-        status: KeyStatus::Active { until: None },
-        origin: Default::default(),
-    }
+    KeyRecord::plain("key_1", "acme", KeyDigest::from_bytes([digest; 32]))
 }
 
 fn table(record: KeyRecord) -> KeyTable {

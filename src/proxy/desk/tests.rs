@@ -16,6 +16,7 @@ use std::thread;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use http::HeaderMap;
 use http::Request;
 use rustls::ClientConfig;
 use rustls::RootCertStore;
@@ -47,8 +48,8 @@ const FAULT: &str = "x-fault";
 const LONG: Duration = Duration::from_secs(20);
 
 impl Fault {
-    pub(super) fn wanted<B>(request: &Request<B>) -> Option<Self> {
-        match request.headers().get(FAULT)?.as_bytes() {
+    pub(super) fn wanted(headers: &HeaderMap) -> Option<Self> {
+        match headers.get(FAULT)?.as_bytes() {
             b"at-once" => Some(Self::AtOnce),
             _ => Some(Self::Waiting),
         }
@@ -56,20 +57,20 @@ impl Fault {
 }
 
 /// What answers a request, and may panic on its way.
-pub(super) struct Faulty<F>(Pin<Box<F>>, Option<Fault>);
+pub(super) struct Faulty<F>(F, Option<Fault>);
 
 impl<F> Faulty<F> {
     pub(super) fn new(answer: F, fault: Option<Fault>) -> Self {
-        Self(Box::pin(answer), fault)
+        Self(answer, fault)
     }
 }
 
-impl<F: Future> Future for Faulty<F> {
+impl<F: Future + Unpin> Future for Faulty<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         assert!(self.1 != Some(Fault::AtOnce), "as it was told");
-        let polled = self.0.as_mut().poll(context);
+        let polled = Pin::new(&mut self.0).poll(context);
         assert!(self.1.is_none() || polled.is_ready(), "as it was told, while it waits");
         polled
     }

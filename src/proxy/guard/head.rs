@@ -1,7 +1,9 @@
 //! One head, and the body that it announces. What two servers could read differently is none.
 
+use std::mem::MaybeUninit;
+
 use http::Uri;
-use httparse::{EMPTY_HEADER, Header, Request};
+use httparse::{Header, Request};
 
 /// How many fields a head may have.
 const MOST_FIELDS: usize = 100;
@@ -24,9 +26,9 @@ pub(super) enum Framing {
 
 /// Reads a whole head; `None` where it has no single reading.
 pub(super) fn read(bytes: &[u8]) -> Option<Head> {
-    let mut fields = [EMPTY_HEADER; MOST_FIELDS];
-    let mut request = Request::new(&mut fields);
-    match request.parse(bytes) {
+    let mut fields = [const { MaybeUninit::uninit() }; MOST_FIELDS];
+    let mut request = Request::new(&mut []);
+    match request.parse_with_uninit_headers(bytes, &mut fields) {
         Ok(httparse::Status::Complete(length)) if length == bytes.len() => {}
         Ok(_) | Err(_) => return None,
     }

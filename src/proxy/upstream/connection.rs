@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Method, StatusCode};
+use http::Method;
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncWriteExt as _, ReadHalf};
 use tokio::task::AbortHandle;
@@ -16,7 +16,7 @@ use super::head::{self, Heads};
 use super::room::Room;
 use super::sending::{Head, Sending};
 use super::stream::Stream;
-use super::{Again, Broken, Failed};
+use super::{Again, Broken, Failed, Opening};
 use crate::proxy::body::RequestBody;
 
 /// A connection.
@@ -77,7 +77,7 @@ impl Connection {
         &mut self,
         head: &Head<'_>,
         body: RequestBody,
-    ) -> Result<(StatusCode, HeaderMap), Failed> {
+    ) -> Result<Opening, Failed> {
         let mut sending = Sending::new(head, body, self.room.lead());
         let mut exchange =
             Exchange { method: head.method, out: Out::Going, heads: Heads::default() };
@@ -107,7 +107,8 @@ impl Connection {
             Out::Going => self.go_on(sending),
             Out::Broken(_) => self.keep = false,
         }
-        Ok((answer.status, answer.headers))
+        let head::Head { status, headers, extensions, .. } = answer;
+        Ok(Opening { status, headers, extensions })
     }
 
     fn poll_exchange(

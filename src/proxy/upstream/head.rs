@@ -5,18 +5,19 @@ use std::mem::MaybeUninit;
 
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use httparse::{Header, ParserConfig, Response};
 
 use super::Broken;
 use super::decoder::Decoder;
+use crate::proxy::phrase;
 
 /// How many fields a head may have.
 const MOST_FIELDS: usize = 100;
 /// How many interim answers may come before the final one.
 const MOST_INTERIM: usize = 32;
 /// The largest head.
-const LARGEST_HEAD: usize = 128 * 1024;
+pub(in crate::proxy) const LARGEST_HEAD: usize = 128 * 1024;
 /// No body is longer.
 const LONGEST_BODY: u64 = u64::MAX >> 1;
 
@@ -25,6 +26,8 @@ const LONGEST_BODY: u64 = u64::MAX >> 1;
 pub(super) struct Head {
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
+    /// With the reason phrase, where that is one of its own.
+    pub(super) extensions: Extensions,
     /// How the body comes.
     pub(super) body: Decoder,
     /// Whether the upstream will take another request when the body is over.
@@ -119,6 +122,7 @@ fn read(bytes: &Bytes, method: &Method) -> Result<Head, Broken> {
     let is_http11 = response.version == Some(1);
     let status = StatusCode::from_u16(response.code.unwrap_or_default())
         .map_err(|_| Broken::Garbage("its answer has no status that there is"))?;
+    let extensions = phrase::of(bytes, status, response.reason);
     let headers = headers(bytes, response.headers)?;
     let Said { announced, mut keep } = said(&headers, is_http11)
         .ok_or(Broken::Garbage("its answer is framed in more than one way"))?;
@@ -140,7 +144,7 @@ fn read(bytes: &Bytes, method: &Method) -> Result<Head, Broken> {
         Announced::Nothing => Decoder::Close,
     };
     keep = keep && !matches!(body, Decoder::Close);
-    Ok(Head { status, headers, body, keep })
+    Ok(Head { status, headers, extensions, body, keep })
 }
 
 /// RFC 9112, section 6.3.

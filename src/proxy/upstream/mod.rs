@@ -16,13 +16,24 @@ mod stream;
 
 use std::io;
 
+use http::{Extensions, HeaderMap, StatusCode};
+
 use super::body::RequestBody;
 
 pub(super) use self::connection::Connection;
+pub(super) use self::head::LARGEST_HEAD;
 pub use self::reading::{Reading, read};
 pub(super) use self::room::Room;
 pub(super) use self::sending::Head;
 pub(super) use self::stream::{Carrier, Stream};
+
+/// What an answer says before its body.
+pub(super) struct Opening {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    /// With the reason phrase, where that is one of its own.
+    pub(super) extensions: Extensions,
+}
 
 /// Why an exchange ends before its end.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +73,8 @@ pub(super) enum Again {
     Never,
     /// Nothing of an answer came, but the upstream may have acted.
     Unanswered,
+    /// It says that it has done nothing.
+    Unheard,
     /// Nothing of it went out; here is its body.
     Unsent(RequestBody),
 }

@@ -153,8 +153,12 @@ impl Stream {
     }
 
     /// Gives the stream up.
-    pub(crate) fn reset(mut self) {
-        self.body.send_reset(h2::Reason::CANCEL);
+    pub(crate) fn reset(self) {
+        self.reset_for(h2::Reason::CANCEL);
+    }
+
+    pub(crate) fn reset_for(mut self, reason: h2::Reason) {
+        self.body.send_reset(reason);
     }
 
     /// The head of the answer; an error is the stream's or the connection's end.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::Notify;
 
 use super::http2::DRIVER;
 use super::pki::Identity;
@@ -17,12 +18,15 @@ pub(crate) struct Seen2 {
     pub(crate) trailers: Option<HeaderMap>,
 }
 
-/// A running upstream that closes its connection after `/last` and at once on `/abort`, answers `POST` with the body, a trailer, and anything
-/// else with `ok`.
+/// A running upstream that answers `POST` with the body, a trailer, and anything else with `ok`. It
+/// closes its connection after `/last`, and at once on `/abort`; from `/freeze` on it says nothing more
+/// on that one. It resets what asks for `/reset/N`, by that error, and without one what asks for `/torn`
+/// and has half of its answer, when told. The head for `/large` is large.
 pub(crate) struct Origin2 {
     pub(crate) url: String,
     pub(crate) seen: Arc<Mutex<Vec<Seen2>>>,
     pub(crate) connections: Arc<Mutex<usize>>,
+    pub(crate) tear: Arc<Notify>,
 }
 
 impl Origin2 {
@@ -39,36 +43,45 @@ impl Origin2 {
         });
         let seen = Arc::<Mutex<Vec<Seen2>>>::default();
         let connections = Arc::<Mutex<usize>>::default();
-        let (log, count) = (Arc::clone(&seen), Arc::clone(&connections));
+        let tear = Arc::<Notify>::default();
+        let (log, count, cue) = (Arc::clone(&seen), Arc::clone(&connections), Arc::clone(&tear));
         DRIVER.spawn(async move {
             let listener = tokio::net::TcpListener::from_std(listener).unwrap();
             while let Ok((stream, _)) = listener.accept().await {
                 *count.lock().unwrap() += 1;
-                let (log, acceptor) = (Arc::clone(&log), acceptor.clone());
+                let (log, acceptor, cue) = (Arc::clone(&log), acceptor.clone(), Arc::clone(&cue));
                 tokio::spawn(async move {
                     match acceptor {
                         Some(acceptor) => {
                             if let Ok(stream) = acceptor.accept(stream).await {
-                                converse(stream, log).await;
+                                converse(stream, log, cue).await;
                             }
                         }
-                        None => converse(stream, log).await,
+                        None => converse(stream, log, cue).await,
                     }
                 });
             }
         });
-        Self { url, seen, connections }
+        Self { url, seen, connections, tear }
     }
 }
 
-async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, log: Arc<Mutex<Vec<Seen2>>>) {
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    log: Arc<Mutex<Vec<Seen2>>>,
+    cue: Arc<Notify>,
+) {
     let Ok(mut connection) = h2::server::handshake(stream).await else { return };
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         let log = Arc::clone(&log);
-        let last = request.uri().path() == "/last";
-        if request.uri().path() == "/abort" {
+        let path = request.uri().path().to_owned();
+        if path == "/abort" {
             return;
         }
+        if path == "/freeze" {
+            std::future::pending::<()>().await;
+        }
+        let (last, cue) = (path == "/last", Arc::clone(&cue));
         tokio::spawn(async move {
             let (parts, mut incoming) = request.into_parts();
             let mut body = Vec::new();
@@ -80,7 +93,19 @@ async fn converse(stream: impl AsyncRead + AsyncWrite + Unpin, log: Arc<Mutex<Ve
             let answer = if body.is_empty() { b"ok".to_vec() } else { body.clone() };
             let head = Request::from_parts(parts, ());
             log.lock().unwrap().push(Seen2 { head, body, trailers });
-            let Ok(mut outgoing) = respond.send_response(Response::new(()), false) else { return };
+            if let Some(reason) = path.strip_prefix("/reset/") {
+                return respond.send_reset(reason.parse::<u32>().unwrap().into());
+            }
+            let mut response = Response::new(());
+            if path == "/large" {
+                response.headers_mut().insert("x-large", "a".repeat(100 * 1024).parse().unwrap());
+            }
+            let Ok(mut outgoing) = respond.send_response(response, false) else { return };
+            if path == "/torn" {
+                let _ = outgoing.send_data(Bytes::from_static(b"half"), false);
+                cue.notified().await;
+                return outgoing.send_reset(h2::Reason::NO_ERROR);
+            }
             let _ = outgoing.send_data(Bytes::from(answer), false);
             let mut trailers = HeaderMap::new();
             trailers.insert("x-sum", "1".parse().unwrap());
