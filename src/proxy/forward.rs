@@ -72,10 +72,10 @@ impl Failure {
         Self::Upstream(Denial::UpstreamUnreachable, UpstreamError::Garbage, detail.to_owned())
     }
 
-    /// Nobody else shall wait on a connection on which this came of waiting.
-    fn forget(&self, pool: &Pool, shared: Option<u64>) {
+    /// Nobody else shall wait on a connection on which this came of waiting since then.
+    fn forget(&self, pool: &Pool, shared: Option<u64>, began: Instant) {
         if let (Self::Upstream(Denial::UpstreamTimeout, ..), Some(number)) = (self, shared) {
-            pool.forget(number);
+            pool.forget_if_silent(number, began);
         }
     }
 }
@@ -112,12 +112,12 @@ pub(super) async fn exchange(
     let (reused, number) = (taken.reused(), taken.number());
     // Only an idle connection is there at once.
     let began = if taken.idle() { began } else { clock::mono() };
-    let repeatable = out.is_repeatable();
+    let (repeatable, empty) = (out.is_repeatable(), upload.is_empty());
     let sent = {
         let send = pin!(out.send(taken, upstream));
         pin!(bounded(upstream, &upload, limits, began, send)).await
     };
-    let sent = sent.inspect_err(|failure| failure.forget(pool, number))?;
+    let sent = sent.inspect_err(|failure| failure.forget(pool, number, began))?;
     let failed = match sent {
         Ok(answer) => return Ok(answer),
         Err(failed) => failed,
@@ -125,7 +125,7 @@ pub(super) async fn exchange(
     match failed.again {
         Again::Unsent(body) if reused => out.body = body,
         Again::Unanswered if reused && repeatable => {}
-        Again::Unheard if reused && upload.is_empty() => {}
+        Again::Unheard if reused && empty => {}
         Again::Never | Again::Unanswered | Again::Unheard | Again::Unsent(_) => {
             return Err(failed.why.into());
         }
@@ -145,7 +145,7 @@ async fn once_more(
     let number = fresh.number();
     let began = clock::mono();
     let sent = bounded(upstream, &upload, limits, began, pin!(out.send(fresh, upstream))).await;
-    let sent = sent.inspect_err(|failure| failure.forget(pool, number))?;
+    let sent = sent.inspect_err(|failure| failure.forget(pool, number, began))?;
     sent.map_err(|failed| failed.why.into())
 }
 
@@ -236,12 +236,13 @@ impl Outgoing {
 
     async fn send_shared(
         &mut self,
-        Shared { mut sender, .. }: Shared,
+        Shared { mut sender, heard: last, .. }: Shared,
         upstream: &Upstream,
     ) -> Result<Answer, Failed> {
         let request = self.addressed(upstream);
         let mut error = match sender.try_send_request(request).await {
             Ok(response) => {
+                last.set(Some(clock::mono()));
                 let (parts, body) = response.into_parts();
                 let (status, headers, extensions) =
                     (parts.status, parts.headers, Extensions::new());
@@ -299,12 +300,13 @@ impl Outgoing {
 }
 
 /// What an upstream has made of a request that it did not answer over HTTP/2. One that it resets, it
-/// had; by `REFUSED_STREAM`, or by leaving before, it says that it did nothing (RFC 9113, section 8.7).
+/// had, and one whose answer was none, too; by `REFUSED_STREAM`, or by leaving before, it says that it
+/// did nothing (RFC 9113, section 8.7).
 fn heard(error: &hyper::Error) -> Again {
     match error.source().and_then(|source| source.downcast_ref::<h2::Error>()) {
         Some(error) if error.is_remote() && error.is_go_away() => Again::Unheard,
-        Some(error) if error.is_remote() && error.is_reset() => match error.reason() {
-            Some(h2::Reason::REFUSED_STREAM) => Again::Unheard,
+        Some(error) if error.is_reset() => match error.reason() {
+            Some(h2::Reason::REFUSED_STREAM) if error.is_remote() => Again::Unheard,
             _ => Again::Never,
         },
         _ => Again::Unanswered,

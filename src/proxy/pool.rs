@@ -62,6 +62,8 @@ pub(super) struct Shared {
     pub(super) number: u64,
     /// Whether others used it before.
     pub(super) reused: bool,
+    /// When the last answer began on it.
+    pub(super) heard: Rc<Cell<Option<Instant>>>,
 }
 
 /// One connection in use. Dropping it closes the connection, which cancels what it was doing.
@@ -119,7 +121,7 @@ impl Pool {
             Opened::Http2(sender) => {
                 let number = self.0.shared_so_far.get().wrapping_add(1);
                 self.0.shared_so_far.set(number);
-                let shared = Shared { sender, number, reused: false };
+                let shared = Shared { sender, number, reused: false, heard: Rc::default() };
                 if epoch == self.0.epoch.get() {
                     *self.0.shared.borrow_mut() = Some(shared.clone());
                 }
@@ -136,10 +138,12 @@ impl Pool {
         Ok(Lease { connection, home: None, reused: false })
     }
 
-    /// Gives a connection that is shared to nobody else: somebody has waited on it in vain, and
-    /// nothing tells who is slow from who is gone.
-    pub(super) fn forget(&self, number: u64) {
-        self.0.shared.borrow_mut().take_if(|shared| shared.number == number);
+    /// Gives a connection that is shared to nobody else where somebody has waited on it in vain since
+    /// then, and nobody was answered: nothing tells who is slow from who is gone.
+    pub(super) fn forget_if_silent(&self, number: u64, since: Instant) {
+        let silent = |shared: &Shared| shared.heard.get().is_none_or(|heard| heard < since);
+        let mut shared = self.0.shared.borrow_mut();
+        shared.take_if(|shared| shared.number == number && silent(shared));
     }
 
     /// Closes what was idle for too long, and what the upstream has closed.
@@ -175,7 +179,7 @@ impl Pool {
         if shared.sender.ready().await.is_ok() {
             return Some(shared);
         }
-        self.forget(shared.number);
+        self.0.shared.borrow_mut().take_if(|known| known.number == shared.number);
         None
     }
 

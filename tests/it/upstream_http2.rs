@@ -1,6 +1,7 @@
 //! An upstream that speaks HTTP/2.
 
 use crate::actors::client::{bearer, head};
+use crate::actors::eventually;
 use crate::actors::origin2::Origin2;
 use crate::actors::pki::TRUSTED;
 use crate::actors::setup::{READ, Setup, WRITE};
@@ -124,9 +125,19 @@ fn a_request_that_is_reset_is_repeated_only_where_nothing_was_done() {
         ("/reset/7", "GET", b"", 2),
         ("/reset/7", "POST", b"", 2),
         ("/reset/7", "POST", b"abc", 1),
+        // An answer that is refused here would be the same.
+        ("/large/200", "GET", b"", 1),
     ] {
         assert_eq!(asked(method, path, body), times, "{method} {path} {body:?}");
     }
+    // A body of trailers alone has gone out with the first of them.
+    let before = origin.seen.lock().unwrap().len();
+    let mut stream = sidecar.http2().open("POST", "/reset/7", &[&bearer(WRITE)], false);
+    stream.send_trailers(&["x-check: 1"]);
+    stream.response().refused(502, "upstream_unreachable");
+    let seen = origin.seen.lock().unwrap();
+    let sums = seen[before..].iter().map(|seen| seen.trailers.as_ref().map(http::HeaderMap::len));
+    assert_eq!(sums.collect::<Vec<_>>(), [Some(1)]);
 }
 
 #[test]
@@ -144,11 +155,27 @@ fn a_connection_on_which_nothing_is_answered_is_used_no_more() {
 }
 
 #[test]
+fn a_connection_on_which_others_are_answered_outlives_a_request_that_is_not() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url)
+        .set("workers=1")
+        .upstream("protocol = \"http2\"\ntimeout = \"500ms\"");
+    let sidecar = Sidecar::start(&setup);
+    let (mut slow, mut other) = (sidecar.client(), sidecar.client());
+    slow.send(head("GET", "/hold", &[&bearer(READ)]));
+    eventually("the request", || (!origin.seen.lock().unwrap().is_empty()).then_some(()));
+    other.get("/", &[&bearer(READ)]).ok();
+    slow.response("GET").refused(504, "upstream_timeout");
+    other.get("/", &[&bearer(READ)]).ok();
+    assert_eq!(*origin.connections.lock().unwrap(), 1);
+}
+
+#[test]
 fn a_head_may_be_as_large_as_over_http1() {
     let origin = Origin2::start(None);
     let setup = Setup::before_url(&origin.url).upstream("protocol = \"http2\"");
     let sidecar = Sidecar::start(&setup);
-    let response = sidecar.client().get("/large", &[&bearer(READ)]);
+    let response = sidecar.client().get("/large/100", &[&bearer(READ)]);
     response.ok();
     assert_eq!(response.value("x-large").map(str::len), Some(100 * 1024));
 }

@@ -21,7 +21,8 @@ pub(crate) struct Seen2 {
 /// A running upstream that answers `POST` with the body, a trailer, and anything else with `ok`. It
 /// closes its connection after `/last`, and at once on `/abort`; from `/freeze` on it says nothing more
 /// on that one. It resets what asks for `/reset/N`, by that error, and without one what asks for `/torn`
-/// and has half of its answer, when told. The head for `/large` is large.
+/// and has half of its answer, when told. What asks for `/hold` waits for ever. The head for `/large/N`
+/// has so many KiB.
 pub(crate) struct Origin2 {
     pub(crate) url: String,
     pub(crate) seen: Arc<Mutex<Vec<Seen2>>>,
@@ -96,9 +97,13 @@ async fn converse(
             if let Some(reason) = path.strip_prefix("/reset/") {
                 return respond.send_reset(reason.parse::<u32>().unwrap().into());
             }
+            if path == "/hold" {
+                std::future::pending::<()>().await;
+            }
             let mut response = Response::new(());
-            if path == "/large" {
-                response.headers_mut().insert("x-large", "a".repeat(100 * 1024).parse().unwrap());
+            if let Some(size) = path.strip_prefix("/large/") {
+                let value = "a".repeat(size.parse::<usize>().unwrap() * 1024);
+                response.headers_mut().insert("x-large", value.parse().unwrap());
             }
             let Ok(mut outgoing) = respond.send_response(response, false) else { return };
             if path == "/torn" {
