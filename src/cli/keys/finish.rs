@@ -1,7 +1,7 @@
 //! `keygate keys rotate --finish`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use jiff::Timestamp;
@@ -58,15 +58,16 @@ pub(super) fn finish(
 
 /// Ends keys, each in its file. Nothing is written before all can be.
 fn end(ring: &Ring, keys: &[&KeyRecord], now: Timestamp) -> Result<ExitCode, Problems> {
-    // In this order: who ends others meanwhile must not hold what we wait for, and wait for what we
-    // hold.
-    let mut files: BTreeMap<&Path, Vec<&KeyRecord>> = BTreeMap::new();
+    // In the order of where they are, whatever the config calls them: who ends others meanwhile must
+    // not hold what we wait for, and wait for what we hold.
+    let mut files: BTreeMap<PathBuf, (&Path, Vec<&KeyRecord>)> = BTreeMap::new();
     for key in keys {
         let (path, key) = ring.require_key(&key.id)?;
-        files.entry(path).or_default().push(key);
+        let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        files.entry(place).or_insert_with(|| (path, Vec::new())).1.push(key);
     }
     let mut edits = Vec::new();
-    for (path, keys) in files {
+    for (path, keys) in files.into_values() {
         let mut edit = ring.edit_sound(path)?;
         let mut said = String::new();
         for KeyRecord { id, .. } in keys {
