@@ -216,6 +216,91 @@ fn is_plain(text: &str, host: &str) -> bool {
 mod tests {
     use super::*;
 
+    fn parts(version: Version, target: &str, fields: &[(&str, &str)]) -> Parts {
+        let request = http::Request::builder().version(version).uri(target);
+        let request = fields.iter().fold(request, |it, (name, value)| it.header(*name, *value));
+        request.body(()).unwrap().into_parts().0
+    }
+
+    /// The host of a request, or why it has none.
+    fn judged(parts: &Parts, flaw: Option<Flaw>) -> Result<String, Denial> {
+        form(parts, &Said::by(parts), flaw).map(|host| host.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn a_request_names_one_host_wherever_it_does() {
+        let (one, two) = (("host", "a.example"), ("host", "b.example"));
+        let (old, first, second) = (Version::HTTP_10, Version::HTTP_11, Version::HTTP_2);
+        let absolute = "https://A.example/x";
+        for (version, target, fields, host) in [
+            (first, "/x", &[one][..], Some("a.example")),
+            (old, "/x", &[one], Some("a.example")),
+            (old, "/x", &[], Some("localhost")),
+            (first, absolute, &[one], Some("a.example")),
+            (second, absolute, &[], Some("A.example")),
+            (second, absolute, &[one], Some("a.example")),
+            (second, "/x", &[one], Some("a.example")),
+            (first, "/x", &[], None),
+            (first, absolute, &[], None),
+            (second, "/x", &[], None),
+            (first, "/x", &[one, one], None),
+            (first, "/x", &[one, two], None),
+            (old, "/x", &[one, two], None),
+            (first, absolute, &[two], None),
+            (second, absolute, &[two], None),
+            (second, absolute, &[one, one], None),
+            (first, "/x", &[("host", "")], None),
+            (first, "/x", &[("host", "u@a.example")], None),
+            (second, "https://u@a.example/x", &[], None),
+        ] {
+            let judged = judged(&parts(version, target, fields), None);
+            let wanted = host.map(str::to_owned).ok_or(Denial::MalformedRequest);
+            assert_eq!(judged, wanted, "{version:?} {target} {fields:?}");
+        }
+    }
+
+    #[test]
+    fn a_body_has_one_length() {
+        let (length, chunked) = (("content-length", "3"), ("transfer-encoding", "chunked"));
+        for (fields, sound) in [
+            (&[length][..], true),
+            (&[chunked], true),
+            (&[], true),
+            (&[length, length], false),
+            (&[length, ("content-length", "4")], false),
+            (&[length, chunked], false),
+            (&[("content-length", "+3")], false),
+            (&[("content-length", "3, 3")], false),
+        ] {
+            let fields = [&[("host", "a")], fields].concat();
+            let judged = judged(&parts(Version::HTTP_11, "/", &fields), None);
+            let wanted = if sound { Ok("a".to_owned()) } else { Err(Denial::MalformedRequest) };
+            assert_eq!(judged, wanted, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn what_the_parts_do_not_show_is_told_in_the_order_of_what_can_be_trusted() {
+        let (sound, torn) = ([("host", "a")], [("host", "a"), ("host", "b")]);
+        let (late, bad) = (Denial::RequestTimeout, Denial::MalformedRequest);
+        let path = Denial::AmbiguousPath;
+        for (flaw, with, without) in [
+            (Flaw::Late, late, late),
+            (Flaw::Malformed, bad, bad),
+            (Flaw::Fragment, path, bad),
+            (Flaw::Path, path, bad),
+        ] {
+            for (fields, wanted) in [(&sound[..], with), (&torn, without)] {
+                let parts = parts(Version::HTTP_11, "/", fields);
+                assert_eq!(judged(&parts, Some(flaw)), Err(wanted), "{flaw:?} {fields:?}");
+            }
+        }
+        // A query without a path: over HTTP/1.1 the parser has refused it before.
+        let query = |version| judged(&parts(version, "https://a?x", &[("host", "a")]), None);
+        assert_eq!(query(Version::HTTP_2), Err(path));
+        assert_eq!(query(Version::HTTP_11), Ok("a".to_owned()));
+    }
+
     #[test]
     fn what_is_usual_is_what_the_parser_takes() {
         // Every text of up to five of these.
