@@ -211,15 +211,11 @@ pub(super) enum Source {
 }
 
 impl Source {
-    fn poll_frame(
-        &mut self,
-        context: &mut Context<'_>,
-        upload: &Upload,
-    ) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+    fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self {
             Self::Own(lease) => lease.poll_frame(context).map_err(Cut::from),
             Self::Shared(body) => match ready!(Pin::new(&mut *body).poll_frame(context)) {
-                None if is_torn(body, upload) => Poll::Ready(Some(Err(Cut::Reset))),
+                None if is_torn(body) => Poll::Ready(Some(Err(Cut::Reset))),
                 polled => Poll::Ready(polled.map(|frame| frame.map_err(Cut::from))),
             },
         }
@@ -250,10 +246,9 @@ impl Source {
 
 /// Whether an answer that seems to be over is not. The library takes a reset without an error for an
 /// end, because so an upstream says after its answer that it wants no more of the request (RFC 9113,
-/// section 8.1). Nobody says that to who sends nothing.
-fn is_torn(body: &Incoming, upload: &Upload) -> bool {
-    let missing = body.size_hint().exact().is_some_and(|left| left > 0);
-    !body.is_end_stream() && (missing || upload.is_empty())
+/// section 8.1). What ended before it was reset has still ended.
+fn is_torn(body: &Incoming) -> bool {
+    !body.is_end_stream()
 }
 
 /// The upstream's body, and all that must last as long as it.
@@ -331,7 +326,7 @@ impl Stream {
         if let Some(kept) = self.kept.take() {
             return Poll::Ready(Some(Ok(self.pass(Frame::data(kept)))));
         }
-        match self.source.poll_frame(context, &self.upload) {
+        match self.source.poll_frame(context) {
             Poll::Pending => match self.patience.poll(context) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(()) => {

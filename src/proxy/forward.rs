@@ -71,13 +71,6 @@ impl Failure {
     pub(super) fn garbage(detail: &str) -> Self {
         Self::Upstream(Denial::UpstreamUnreachable, UpstreamError::Garbage, detail.to_owned())
     }
-
-    /// Nobody else shall wait on a connection on which this came of waiting since then.
-    fn forget(&self, pool: &Pool, shared: Option<u64>, began: Instant) {
-        if let (Self::Upstream(Denial::UpstreamTimeout, ..), Some(number)) = (self, shared) {
-            pool.forget_if_silent(number, began);
-        }
-    }
 }
 
 impl From<ConnectError> for Failure {
@@ -109,15 +102,16 @@ pub(super) async fn exchange(
     let began = limits.began;
     let take = pin!(pool.take(upstream));
     let taken = pin!(bounded(upstream, &upload, limits, began, take)).await??;
-    let (reused, number) = (taken.reused(), taken.number());
+    let reused = taken.reused();
     // Only an idle connection is there at once.
     let began = if taken.idle() { began } else { clock::mono() };
     let (repeatable, empty) = (out.is_repeatable(), upload.is_empty());
+    let vigil = Vigil::new(pool, &taken, began, upstream.timeout);
     let sent = {
         let send = pin!(out.send(taken, upstream));
         pin!(bounded(upstream, &upload, limits, began, send)).await
     };
-    let sent = sent.inspect_err(|failure| failure.forget(pool, number, began))?;
+    let sent = sent.inspect_err(|failure| vigil.judge(failure, &upload))?;
     let failed = match sent {
         Ok(answer) => return Ok(answer),
         Err(failed) => failed,
@@ -142,11 +136,55 @@ async fn once_more(
     let upload = Rc::clone(&out.upload);
     let began = clock::mono();
     let fresh = bounded(upstream, &upload, limits, began, pin!(pool.fresh(upstream))).await??;
-    let number = fresh.number();
     let began = clock::mono();
+    let vigil = Vigil::new(pool, &fresh, began, upstream.timeout);
     let sent = bounded(upstream, &upload, limits, began, pin!(out.send(fresh, upstream))).await;
-    let sent = sent.inspect_err(|failure| failure.forget(pool, number, began))?;
+    let sent = sent.inspect_err(|failure| vigil.judge(failure, &upload))?;
     sent.map_err(|failed| failed.why.into())
+}
+
+/// Looks after a connection that others share while a request waits on it. Nobody else shall wait on
+/// one that is gone without a word, neither when this one's time is over nor when its client leaves.
+struct Vigil<'p> {
+    pool: &'p Pool,
+    shared: Option<u64>,
+    began: Instant,
+    longest: Duration,
+}
+
+/// How long nobody may be answered before a client that leaves is taken for one who has waited in
+/// vain. Others leave for reasons of their own.
+const LONGEST_SILENCE: Duration = Duration::from_secs(5);
+
+impl<'p> Vigil<'p> {
+    fn new(pool: &'p Pool, taken: &Taken, began: Instant, timeout: Duration) -> Self {
+        let shared = match taken {
+            Taken::Own(_) => None,
+            Taken::Shared(shared) => {
+                shared.asks(began);
+                Some(shared.number)
+            }
+        };
+        Self { pool, shared, began, longest: timeout.min(LONGEST_SILENCE) }
+    }
+
+    /// Whose time is over has waited in vain, unless it is the client who did not go on.
+    fn judge(&self, failure: &Failure, upload: &Upload) {
+        let Failure::Upstream(Denial::UpstreamTimeout, ..) = failure else { return };
+        if let (Some(number), None) = (self.shared, upload.pausing()) {
+            self.pool.forget_if_silent(number, self.began);
+        }
+    }
+}
+
+impl Drop for Vigil<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.shared
+            && let Some(since) = clock::mono().checked_sub(self.longest)
+        {
+            self.pool.forget_if_silent(number, since);
+        }
+    }
 }
 
 /// Waits for what is pinned elsewhere, or its state would be there twice, and what began just now;
@@ -208,14 +246,6 @@ impl Taken {
             Self::Shared(shared) => shared.reused,
         }
     }
-
-    /// Which it is of those that are shared.
-    const fn number(&self) -> Option<u64> {
-        match self {
-            Self::Own(_) => None,
-            Self::Shared(shared) => Some(shared.number),
-        }
-    }
 }
 
 impl Outgoing {
@@ -236,13 +266,14 @@ impl Outgoing {
 
     async fn send_shared(
         &mut self,
-        Shared { mut sender, heard: last, .. }: Shared,
+        mut shared: Shared,
         upstream: &Upstream,
     ) -> Result<Answer, Failed> {
         let request = self.addressed(upstream);
-        let mut error = match sender.try_send_request(request).await {
+        let sent = shared.sender.try_send_request(request).await;
+        shared.hears();
+        let mut error = match sent {
             Ok(response) => {
-                last.set(Some(clock::mono()));
                 let (parts, body) = response.into_parts();
                 let (status, headers, extensions) =
                     (parts.status, parts.headers, Extensions::new());

@@ -62,8 +62,20 @@ pub(super) struct Shared {
     pub(super) number: u64,
     /// Whether others used it before.
     pub(super) reused: bool,
-    /// When the last answer began on it.
-    pub(super) heard: Rc<Cell<Option<Instant>>>,
+    /// Since when somebody waits on it and nobody was answered.
+    silence: Rc<Cell<Option<Instant>>>,
+}
+
+impl Shared {
+    /// Somebody waits for an answer.
+    pub(super) fn asks(&self, now: Instant) {
+        self.silence.set(self.silence.get().or(Some(now)));
+    }
+
+    /// Somebody was answered, be it with an error.
+    pub(super) fn hears(&self) {
+        self.silence.set(None);
+    }
 }
 
 /// One connection in use. Dropping it closes the connection, which cancels what it was doing.
@@ -121,7 +133,7 @@ impl Pool {
             Opened::Http2(sender) => {
                 let number = self.0.shared_so_far.get().wrapping_add(1);
                 self.0.shared_so_far.set(number);
-                let shared = Shared { sender, number, reused: false, heard: Rc::default() };
+                let shared = Shared { sender, number, reused: false, silence: Rc::default() };
                 if epoch == self.0.epoch.get() {
                     *self.0.shared.borrow_mut() = Some(shared.clone());
                 }
@@ -138,10 +150,10 @@ impl Pool {
         Ok(Lease { connection, home: None, reused: false })
     }
 
-    /// Gives a connection that is shared to nobody else where somebody has waited on it in vain since
-    /// then, and nobody was answered: nothing tells who is slow from who is gone.
+    /// Gives a connection that is shared to nobody else where nobody was answered on it since then,
+    /// and somebody waited: nothing tells who is slow from who is gone.
     pub(super) fn forget_if_silent(&self, number: u64, since: Instant) {
-        let silent = |shared: &Shared| shared.heard.get().is_none_or(|heard| heard < since);
+        let silent = |shared: &Shared| shared.silence.get().is_some_and(|begun| begun <= since);
         let mut shared = self.0.shared.borrow_mut();
         shared.take_if(|shared| shared.number == number && silent(shared));
     }

@@ -1,5 +1,7 @@
 //! An upstream that speaks HTTP/2.
 
+use std::time::Duration;
+
 use crate::actors::client::{bearer, head};
 use crate::actors::eventually;
 use crate::actors::origin2::Origin2;
@@ -96,11 +98,56 @@ fn an_answer_that_is_reset_without_an_error_is_not_whole() {
     origin.tear.notify_one();
     assert_ne!(client.piece(&mut left), Ok(None));
 
-    let mut stream = sidecar.http2().open("GET", "/torn", &[&bearer(READ)], true);
-    stream.head();
-    assert_eq!(stream.piece().unwrap().unwrap(), "half");
-    origin.tear.notify_one();
-    assert!(stream.piece().is_err());
+    for (method, body) in [("GET", &b""[..]), ("POST", b""), ("POST", b"abc")] {
+        let mut stream = sidecar.http2().open(method, "/torn", &[&bearer(WRITE)], body.is_empty());
+        if !body.is_empty() {
+            stream.send(body, true);
+        }
+        stream.head();
+        assert_eq!(stream.piece().unwrap().unwrap(), "half");
+        origin.tear.notify_one();
+        assert!(stream.piece().is_err(), "{method} {body:?}");
+    }
+}
+
+/// As an upstream does that has read enough (RFC 9113, section 8.1).
+#[test]
+fn an_answer_that_is_reset_without_an_error_after_its_end_is_whole() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url).upstream("protocol = \"http2\"");
+    let sidecar = Sidecar::start(&setup);
+    for _ in 0..50 {
+        let mut stream = sidecar.http2().open("POST", "/enough", &[&bearer(WRITE)], false);
+        stream.send(b"abc", false);
+        stream.head();
+        let mut body = Vec::new();
+        while let Some(piece) = stream.piece().unwrap() {
+            body.extend_from_slice(&piece);
+        }
+        assert_eq!(body, b"ok");
+    }
+}
+
+/// Whoever asks has less patience than we have with the upstream.
+#[test]
+fn a_connection_on_which_all_wait_in_vain_is_used_no_more_though_each_leaves_early() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url)
+        .set("workers=1")
+        .upstream("protocol = \"http2\"\ntimeout = \"1s\"");
+    let sidecar = Sidecar::start(&setup);
+    sidecar.client().get("/", &[&bearer(READ)]).ok();
+    let is_answered = |path: &str| {
+        let mut client = sidecar.client();
+        client.wire.socket.patience(Duration::from_millis(250));
+        client.send(head("GET", path, &[&bearer(READ)]));
+        matches!(client.wire.fill(), Ok(1..))
+    };
+    assert!(!is_answered("/freeze"));
+    eventually("a request that is answered", || is_answered("/").then_some(()));
+    assert_eq!(*origin.connections.lock().unwrap(), 2);
+    // Nobody's time was over.
+    assert_eq!(sidecar.metric("keygate_upstream_errors_total", &["timeout"]), 0.0);
 }
 
 #[test]

@@ -338,9 +338,10 @@ fn keys_that_were_replaced_one_after_the_other_end_together() {
 #[test]
 fn keys_of_several_files_end_together_or_not_at_all() {
     let stage = Stage::new();
-    stage
-        .home
-        .write("keygate.toml", format!("[keys]\nfiles = [\"keys.toml\", \"more.toml\"]\n{CONFIG}"));
+    stage.home.write(
+        "keygate.toml",
+        format!("[keys]\nfiles = [\"keys.toml\", \"first.toml\"]\n{CONFIG}"),
+    );
     let key = |id: &str, digit: &str, replaced: &str| {
         let digest = digit.repeat(64);
         format!(
@@ -350,12 +351,12 @@ fn keys_of_several_files_end_together_or_not_at_all() {
     let last = key("last", "5", "next").replace(", ", "\n");
     stage.home.write("keys.toml", format!("{}[[key]]\n{last}\n", stage.home.text()));
     let finish = || stage.keys(&["rotate", "--finish", "next", "--force"]);
-    let more = stage.home.path("more.toml");
+    let more = stage.home.path("first.toml");
     let next = format!("[[key]]\n{}\n", key("next", "4", "new").replace(", ", "\n"));
     fs::write(&more, next).unwrap();
     let texts = || [stage.home.text(), fs::read_to_string(&more).unwrap()];
     let before = texts();
-    for locked in [".keys.toml.lock", ".more.toml.lock"] {
+    for locked in [".keys.toml.lock", ".first.toml.lock"] {
         let locked = stage.home.path(locked);
         let _ = fs::remove_file(&locked);
         fs::create_dir(&locked).unwrap();
@@ -365,7 +366,9 @@ fn keys_of_several_files_end_together_or_not_at_all() {
         fs::remove_dir(&locked).unwrap();
     }
     let said = finish().done();
-    assert!(["new is revoked", "next is revoked"].iter().all(|it| said.contains(it)), "{said}");
+    // As long as the named key is not ended, the command can be repeated.
+    let told = ["new is revoked", "next is revoked"].map(|it| said.find(it).expect(it));
+    assert!(told.is_sorted(), "{said}");
     assert!(texts().iter().all(|text| text.contains("revoked = ")));
 }
 

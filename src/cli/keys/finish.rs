@@ -66,6 +66,8 @@ fn end(ring: &Ring, keys: &[&KeyRecord], now: Timestamp) -> Result<ExitCode, Pro
         let place = path.canonicalize().unwrap_or_else(|_| path.to_owned());
         files.entry(place).or_insert_with(|| (path, Vec::new())).1.push(key);
     }
+    let last = keys.first().map(|named| ring.require_key(&named.id)).transpose()?;
+    let last = last.map(|(path, _)| path);
     let mut edits = Vec::new();
     for (path, keys) in files.into_values() {
         let mut edit = ring.edit_sound(path)?;
@@ -74,10 +76,12 @@ fn end(ring: &Ring, keys: &[&KeyRecord], now: Timestamp) -> Result<ExitCode, Pro
             edit.revoke(id, now)?;
             said += &format!("{id} is revoked since {now}, in {}\n", path.display());
         }
-        edits.push((edit, said));
+        edits.push((Some(path) == last, edit, said));
     }
+    // By the key that was named one sees whether it is done: its file goes last.
+    edits.sort_by_key(|(last, ..)| *last);
     let mut said = String::new();
-    for (edit, ended) in edits {
+    for (_, edit, ended) in edits {
         if let Err(problems) = audit::save_in_any_case(ring, edit) {
             // A disk may be full of a sudden: what is done already is told all the same.
             print::answer(&said);
