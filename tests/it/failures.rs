@@ -64,7 +64,7 @@ fn an_upstream_that_hangs_is_a_504_in_the_configured_time() {
     let began = Instant::now();
     sidecar.get("/", &[&bearer(READ)]).refused(504, "upstream_timeout");
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(3), "{took:?}");
+    assert!(took >= Duration::from_millis(300) && took < Duration::from_secs(10), "{took:?}");
     origin.wait("the cancellation", |state| state.requests.iter().all(|seen| seen.gone));
     assert_eq!(sidecar.http2().get("/", &[&bearer(READ)]).status, 504);
 }
@@ -77,7 +77,7 @@ fn an_upstream_that_hangs_in_the_body_cuts_the_answer() {
         exchange.wait_gone();
         After::Close
     });
-    let sidecar = Sidecar::start(&Setup::before(&origin).upstream("timeout = \"300ms\""));
+    let sidecar = Sidecar::start(&Setup::before(&origin).upstream("timeout = \"2s\""));
     let response = sidecar.client().get("/", &[&bearer(READ)]);
     assert_eq!(
         (response.status, response.body.as_slice(), response.complete),
@@ -161,7 +161,7 @@ fn a_client_that_goes_away_before_the_answer_cancels_the_upstream_request() {
     client.send(head("GET", "/h1", &[&bearer(READ)]));
     origin.wait("the request", |state| state.requests.len() == 1);
     drop(client);
-    origin.wait("the cancellation", |state| state.requests[0].gone);
+    origin.wait("the cancellation", |state| state.requests.first().is_some_and(|seen| seen.gone));
 
     let client = sidecar.http2();
     let stream = client.open("GET", "/h2", &[&bearer(READ)], true);
@@ -180,7 +180,7 @@ fn a_client_that_goes_away_during_the_answer_cancels_the_upstream_request() {
     let (_, mut left) = client.response_head("GET");
     assert!(client.piece(&mut left).unwrap().is_some());
     drop(client);
-    origin.wait("the cancellation", |state| state.requests[0].gone);
+    origin.wait("the cancellation", |state| state.requests.first().is_some_and(|seen| seen.gone));
 
     let client = sidecar.http2();
     let mut stream = client.open("GET", "/h2", &[&bearer(READ)], true);
@@ -199,7 +199,7 @@ fn a_client_that_goes_away_in_the_middle_of_its_body_cancels_the_upstream_reques
     client.send("half");
     origin.wait("the half", |state| state.requests.iter().any(|seen| seen.body == b"half"));
     drop(client);
-    origin.wait("the cancellation", |state| state.requests[0].gone);
+    origin.wait("the cancellation", |state| state.requests.first().is_some_and(|seen| seen.gone));
 
     // Without an error it is not whole either.
     for (at, reason) in [(1, h2::Reason::CANCEL), (2, h2::Reason::NO_ERROR)] {
@@ -269,20 +269,21 @@ fn a_websocket_passes_after_a_permit() {
     assert_eq!(seen.value("x-account-id"), Some("acme"));
     assert!(!seen.has("authorization"));
     drop(client);
-    origin.wait("the client's leaving", |state| state.requests[0].gone);
+    origin
+        .wait("the client's leaving", |state| state.requests.first().is_some_and(|seen| seen.gone));
 }
 
 #[test]
 fn a_websocket_may_be_silent_longer_than_any_timeout() {
     let origin = Origin::tcp(websocket);
     let setup = Setup::before(&origin)
-        .upstream("timeout = \"200ms\"")
-        .config("[[route]]\npath = \"/{*rest}\"\ntimeout = \"300ms\"");
+        .upstream("timeout = \"1s\"")
+        .config("[[route]]\npath = \"/{*rest}\"\ntimeout = \"1500ms\"");
     let sidecar = Sidecar::start(&setup);
     let mut client = sidecar.client();
     let response = client.get("/ws", &[&UPGRADE[..], &[&bearer(READ)]].concat());
     assert_eq!(response.status, 101);
-    assert!(never(Duration::from_millis(900), || origin.only().gone));
+    assert!(never(Duration::from_millis(2500), || origin.only().gone));
     client.send("still here");
     assert_ne!(client.wire.fill().unwrap(), 0);
 }

@@ -121,7 +121,7 @@ fn personyze_throttles_inserts_as_its_document_says() {
     let refused = answered(insert(WRITE_TWO));
     let took = began.elapsed();
     assert_eq!((refused.status, refused.text().as_str()), (400, "Too many simultaneous requests"));
-    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(4), "{took:?}");
+    assert!(took >= Duration::from_secs(1) && took < Duration::from_secs(10), "{took:?}");
     turnstile.allow(4);
     answered(first).ok();
     answered(other).ok();
@@ -138,7 +138,7 @@ fn personyze_gives_the_fast_path_up() {
     let sidecar = Sidecar::start(&Setup::whole(&preset, &origin).keys(usual_keys()));
     let response = sidecar.get("/tracker/hit", &[&basic("api", READ)]);
     assert_eq!(response.status, 503, "{response:?}");
-    origin.wait("the cancellation", |state| state.requests[0].gone);
+    origin.wait("the cancellation", |state| state.requests.first().is_some_and(|seen| seen.gone));
     assert_eq!(sidecar.counted("failed", Some("upstream_timeout")), 1);
 }
 
@@ -149,6 +149,7 @@ fn who_waits_is_served_in_the_order_of_arrival() {
     for (at, name) in ["a", "b", "c", "d", "e", "f"].into_iter().enumerate() {
         clients.push(scene.insert(WRITE, name));
         scene.inside(at + 1);
+        scene.arrived(1);
     }
     assert_eq!(scene.names(), ["a"]);
     for (at, client) in clients.into_iter().enumerate() {
@@ -166,7 +167,7 @@ fn who_waits_too_long_is_refused() {
     let began = Instant::now();
     answered(scene.insert(WRITE, "second")).refused(429, "too_many_in_flight");
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(3), "{took:?}");
+    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(10), "{took:?}");
     assert_eq!(scene.sidecar.refusals("too_many_in_flight"), 1);
     scene.turnstile.allow(2);
     answered(first).ok();
@@ -376,19 +377,19 @@ fn a_routes_time_is_over_before_the_head() {
     let began = Instant::now();
     sidecar.get("/", &[&bearer(WRITE)]).refused(503, "upstream_timeout");
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(3), "{took:?}");
-    origin.wait("the cancellation", |state| state.requests[0].gone);
+    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(10), "{took:?}");
+    origin.wait("the cancellation", |state| state.requests.first().is_some_and(|seen| seen.gone));
 }
 
 #[test]
 fn a_routes_time_is_over_in_the_body_however_lively() {
     let origin = Origin::tcp(crate::actors::scripts::events);
-    let sidecar = Sidecar::start(&Setup::before(&origin).config(TIMED));
+    let sidecar = Sidecar::start(&Setup::before(&origin).config(&TIMED.replace("400ms", "2s")));
     let began = Instant::now();
     let response = sidecar.client().get("/", &[&bearer(WRITE)]);
     assert_eq!((response.status, response.complete), (200, false));
     let took = began.elapsed();
-    assert!(took >= Duration::from_millis(400) && took < Duration::from_secs(3), "{took:?}");
+    assert!(took >= Duration::from_secs(2) && took < Duration::from_secs(10), "{took:?}");
     let response = sidecar.http2().get("/", &[&bearer(WRITE)]);
     assert_eq!((response.status, response.complete), (200, false));
     origin.wait("the cancellation", |state| state.requests.iter().all(|seen| seen.gone));

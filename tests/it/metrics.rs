@@ -230,7 +230,7 @@ fn who_waits_for_a_place_is_counted_while_it_waits_and_after() {
 #[test]
 fn handshakes_are_counted_by_what_became_of_them() {
     let origin = Origin::echo();
-    let sidecar = Sidecar::start(&Setup::before(&origin).config("[limits]\nhandshake = \"250ms\""));
+    let sidecar = Sidecar::start(&Setup::before(&origin).config("[limits]\nhandshake = \"3s\""));
     let results = |result: &str| format!("result=\"{result}\"");
     sidecar.get("/", &[&bearer(READ)]).ok();
     counted(&sidecar, "keygate_tls_handshakes_total", &[&results("completed")], 1.0);

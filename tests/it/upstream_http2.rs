@@ -134,12 +134,12 @@ fn a_connection_on_which_all_wait_in_vain_is_used_no_more_though_each_leaves_ear
     let origin = Origin2::start(None);
     let setup = Setup::before_url(&origin.url)
         .set("workers=1")
-        .upstream("protocol = \"http2\"\ntimeout = \"1s\"");
+        .upstream("protocol = \"http2\"\ntimeout = \"3s\"");
     let sidecar = Sidecar::start(&setup);
     sidecar.client().get("/", &[&bearer(READ)]).ok();
     let is_answered = |path: &str| {
         let mut client = sidecar.client();
-        client.wire.socket.patience(Duration::from_millis(250));
+        client.wire.socket.patience(Duration::from_millis(500));
         client.send(head("GET", path, &[&bearer(READ)]));
         matches!(client.wire.fill(), Ok(1..))
     };
@@ -192,7 +192,7 @@ fn a_connection_on_which_nothing_is_answered_is_used_no_more() {
     let origin = Origin2::start(None);
     let setup = Setup::before_url(&origin.url)
         .set("workers=1")
-        .upstream("protocol = \"http2\"\ntimeout = \"500ms\"");
+        .upstream("protocol = \"http2\"\ntimeout = \"3s\"");
     let sidecar = Sidecar::start(&setup);
     let mut client = sidecar.client();
     client.get("/", &[&bearer(READ)]).ok();
@@ -206,7 +206,7 @@ fn a_connection_on_which_others_are_answered_outlives_a_request_that_is_not() {
     let origin = Origin2::start(None);
     let setup = Setup::before_url(&origin.url)
         .set("workers=1")
-        .upstream("protocol = \"http2\"\ntimeout = \"500ms\"");
+        .upstream("protocol = \"http2\"\ntimeout = \"3s\"");
     let sidecar = Sidecar::start(&setup);
     let (mut slow, mut other) = (sidecar.client(), sidecar.client());
     slow.send(head("GET", "/hold", &[&bearer(READ)]));
