@@ -16,8 +16,9 @@ use super::exec::StreamTask;
 use super::headers::strip_hop_by_hop;
 use super::headers::strip_trailers;
 use super::lifeline::Line;
-use super::payload::Payload;
+use super::payload::{Payload, is_torn};
 use super::pool::Lease;
+use super::shared::Share;
 use super::upload::Upload;
 use super::upstream::Broken;
 use super::worker::Task;
@@ -135,8 +136,7 @@ impl Body for RequestBody {
         upload.pausing.set(None);
         upload.progress.set(clock::mono());
         match polled {
-            // The library takes a reset without an error for an end.
-            None if *http2 && !body.is_end_stream() => {
+            None if *http2 && is_torn(body) => {
                 upload.broken.set(true);
                 Poll::Ready(Some(Err(Cut::Reset)))
             }
@@ -206,15 +206,15 @@ pub(super) enum ResponseBody {
 pub(super) enum Source {
     /// A connection of its own.
     Own(Lease),
-    /// One that others share.
-    Shared(Incoming),
+    /// One that others share, and the part in it that is held as long.
+    Shared(Incoming, #[expect(dead_code, reason = "held, not read")] Share),
 }
 
 impl Source {
     fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         match self {
             Self::Own(lease) => lease.poll_frame(context).map_err(Cut::from),
-            Self::Shared(body) => match ready!(Pin::new(&mut *body).poll_frame(context)) {
+            Self::Shared(body, _) => match ready!(Pin::new(&mut *body).poll_frame(context)) {
                 None if is_torn(body) => Poll::Ready(Some(Err(Cut::Reset))),
                 polled => Poll::Ready(polled.map(|frame| frame.map_err(Cut::from))),
             },
@@ -224,14 +224,14 @@ impl Source {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Own(lease) => lease.is_over(),
-            Self::Shared(body) => body.is_end_stream(),
+            Self::Shared(body, _) => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Own(lease) => lease.size_hint(),
-            Self::Shared(body) => body.size_hint(),
+            Self::Shared(body, _) => body.size_hint(),
         }
     }
 
@@ -242,13 +242,6 @@ impl Source {
             lease.finish();
         }
     }
-}
-
-/// Whether an answer that seems to be over is not. The library takes a reset without an error for an
-/// end, because so an upstream says after its answer that it wants no more of the request (RFC 9113,
-/// section 8.1). What ended before it was reset has still ended.
-fn is_torn(body: &Incoming) -> bool {
-    !body.is_end_stream()
 }
 
 /// The upstream's body, and all that must last as long as it.

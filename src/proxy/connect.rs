@@ -14,6 +14,7 @@ use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
 use super::exec::LocalExec;
+use super::shared::{CONNECTION_WINDOW, STREAM_WINDOW};
 use super::upstream::{Carrier, LARGEST_HEAD, Stream};
 use crate::config::Protocol;
 use crate::config::Target;
@@ -21,19 +22,21 @@ use crate::config::Upstream;
 use crate::observe::UpstreamError;
 use crate::observe::WorkerMetrics;
 
-/// Why no connection was opened.
-#[derive(Debug, Error)]
+use ConnectError::{Connect, Http, Resolve, Tls};
+
+/// Why no connection was opened; the same for all who waited for it.
+#[derive(Clone, Debug, Error)]
 pub(super) enum ConnectError {
     #[error("the name could not be resolved: {0}")]
-    Resolve(io::Error),
+    Resolve(Arc<io::Error>),
     #[error("no connection: {0}")]
-    Connect(io::Error),
+    Connect(Arc<io::Error>),
     #[error("no TLS: {0}")]
-    Tls(io::Error),
+    Tls(Arc<io::Error>),
     #[error("no connection in time")]
     Timeout,
     #[error("no HTTP: {0}")]
-    Http(#[from] hyper::Error),
+    Http(Arc<hyper::Error>),
 }
 
 impl ConnectError {
@@ -69,8 +72,12 @@ pub(super) async fn open(
             return Ok(Opened::Http1(stream));
         }
         let mut builder = http2::Builder::new(LocalExec);
-        builder.max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX));
-        let (sender, connection) = builder.handshake(TokioIo::new(stream)).await?;
+        builder
+            .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW);
+        let handshake = builder.handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = handshake.map_err(|error| Http(error.into()))?;
         tokio::task::spawn_local(async { drop(connection.await) });
         Ok(Opened::Http2(sender))
     })
@@ -116,22 +123,23 @@ async fn within<T>(
 }
 
 async fn tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
-    let addresses = tokio::net::lookup_host((host, port)).await.map_err(ConnectError::Resolve)?;
+    let addresses =
+        tokio::net::lookup_host((host, port)).await.map_err(|error| Resolve(error.into()))?;
     let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
     for address in addresses {
         match TcpStream::connect(address).await {
             Ok(stream) => {
-                stream.set_nodelay(true).map_err(ConnectError::Connect)?;
+                stream.set_nodelay(true).map_err(|error| Connect(error.into()))?;
                 return Ok(stream);
             }
             Err(error) => last = error,
         }
     }
-    Err(ConnectError::Connect(last))
+    Err(Connect(last.into()))
 }
 
 async fn unix(path: &Path) -> Result<UnixStream, ConnectError> {
-    UnixStream::connect(path).await.map_err(ConnectError::Connect)
+    UnixStream::connect(path).await.map_err(|error| Connect(error.into()))
 }
 
 async fn secure(
@@ -140,7 +148,8 @@ async fn secure(
     client: Arc<ClientConfig>,
 ) -> Result<(Carrier, Option<bool>), ConnectError> {
     let connector = TlsConnector::from(client);
-    let stream = connector.connect(name.clone(), stream).await.map_err(ConnectError::Tls)?;
+    let stream =
+        connector.connect(name.clone(), stream).await.map_err(|error| Tls(error.into()))?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok((Carrier::Tls(Box::new(stream)), Some(http2)))
 }

@@ -16,7 +16,8 @@ use super::body::{RequestBody, Source};
 use super::connect::ConnectError;
 use super::fields::Fields;
 use super::lifeline::Line;
-use super::pool::{Lease, Pool, Shared, Taken};
+use super::pool::{Lease, Pool, Taken};
+use super::shared::{Connection, Share};
 use super::upload::Upload;
 use super::upstream::{Again, Broken, Failed, Head, Opening};
 use crate::clock;
@@ -106,7 +107,7 @@ pub(super) async fn exchange(
     // Only an idle connection is there at once.
     let began = if taken.idle() { began } else { clock::mono() };
     let (repeatable, empty) = (out.is_repeatable(), upload.is_empty());
-    let vigil = Vigil::new(pool, &taken, began, upstream.timeout);
+    let vigil = Vigil::new(&taken, began, upstream.timeout);
     let sent = {
         let send = pin!(out.send(taken, upstream));
         pin!(bounded(upstream, &upload, limits, began, send)).await
@@ -124,7 +125,8 @@ pub(super) async fn exchange(
             return Err(failed.why.into());
         }
     }
-    Box::pin(once_more(pool, upstream, out, limits)).await
+    vigil.give_up();
+    Box::pin(once_more(pool, upstream, out, limits, began)).await
 }
 
 async fn once_more(
@@ -132,12 +134,14 @@ async fn once_more(
     upstream: &Arc<Upstream>,
     out: &mut Outgoing,
     limits: &Limits<'_>,
+    since: Instant,
 ) -> Result<Answer, Failure> {
     let upload = Rc::clone(&out.upload);
     let began = clock::mono();
-    let fresh = bounded(upstream, &upload, limits, began, pin!(pool.fresh(upstream))).await??;
+    let fresh = pin!(pool.fresh(upstream, since));
+    let fresh = bounded(upstream, &upload, limits, began, fresh).await??;
     let began = clock::mono();
-    let vigil = Vigil::new(pool, &fresh, began, upstream.timeout);
+    let vigil = Vigil::new(&fresh, began, upstream.timeout);
     let sent = bounded(upstream, &upload, limits, began, pin!(out.send(fresh, upstream))).await;
     let sent = sent.inspect_err(|failure| vigil.judge(failure, &upload))?;
     sent.map_err(|failed| failed.why.into())
@@ -145,9 +149,8 @@ async fn once_more(
 
 /// Looks after a connection that others share while a request waits on it. Nobody else shall wait on
 /// one that is gone without a word, neither when this one's time is over nor when its client leaves.
-struct Vigil<'p> {
-    pool: &'p Pool,
-    shared: Option<u64>,
+struct Vigil {
+    shared: Option<Rc<Connection>>,
     began: Instant,
     longest: Duration,
 }
@@ -156,33 +159,36 @@ struct Vigil<'p> {
 /// vain. Others leave for reasons of their own.
 const LONGEST_SILENCE: Duration = Duration::from_secs(5);
 
-impl<'p> Vigil<'p> {
-    fn new(pool: &'p Pool, taken: &Taken, began: Instant, timeout: Duration) -> Self {
+impl Vigil {
+    fn new(taken: &Taken, began: Instant, timeout: Duration) -> Self {
         let shared = match taken {
             Taken::Own(_) => None,
-            Taken::Shared(shared) => {
-                shared.asks(began);
-                Some(shared.number)
-            }
+            Taken::Shared(share) => Some(Rc::clone(&share.connection)),
         };
-        Self { pool, shared, began, longest: timeout.min(LONGEST_SILENCE) }
+        shared.iter().for_each(|connection| connection.asks(began));
+        Self { shared, began, longest: timeout.min(LONGEST_SILENCE) }
+    }
+
+    /// Nobody else shall ask there in vain.
+    fn give_up(&self) {
+        self.shared.iter().for_each(|connection| connection.leave());
     }
 
     /// Whose time is over has waited in vain, unless it is the client who did not go on.
     fn judge(&self, failure: &Failure, upload: &Upload) {
         let Failure::Upstream(Denial::UpstreamTimeout, ..) = failure else { return };
-        if let (Some(number), None) = (self.shared, upload.pausing()) {
-            self.pool.forget_if_silent(number, self.began);
+        if let (Some(connection), None) = (&self.shared, upload.pausing()) {
+            connection.leave_if_silent(self.began);
         }
     }
 }
 
-impl Drop for Vigil<'_> {
+impl Drop for Vigil {
     fn drop(&mut self) {
-        if let Some(number) = self.shared
+        if let Some(connection) = &self.shared
             && let Some(since) = clock::mono().checked_sub(self.longest)
         {
-            self.pool.forget_if_silent(number, since);
+            connection.leave_if_silent(since);
         }
     }
 }
@@ -243,7 +249,7 @@ impl Taken {
     const fn reused(&self) -> bool {
         match self {
             Self::Own(lease) => lease.reused(),
-            Self::Shared(shared) => shared.reused,
+            Self::Shared(share) => share.reused,
         }
     }
 }
@@ -252,7 +258,7 @@ impl Outgoing {
     async fn send(&mut self, taken: Taken, upstream: &Upstream) -> Result<Answer, Failed> {
         match taken {
             Taken::Own(lease) => pin!(self.send_on(lease)).await,
-            Taken::Shared(shared) => self.send_shared(shared, upstream).await,
+            Taken::Shared(share) => self.send_shared(share, upstream).await,
         }
     }
 
@@ -264,21 +270,17 @@ impl Outgoing {
         Ok(Answer { opening, source: Source::Own(lease) })
     }
 
-    async fn send_shared(
-        &mut self,
-        mut shared: Shared,
-        upstream: &Upstream,
-    ) -> Result<Answer, Failed> {
+    async fn send_shared(&mut self, share: Share, upstream: &Upstream) -> Result<Answer, Failed> {
         let request = self.addressed(upstream);
-        let sent = shared.sender.try_send_request(request).await;
-        shared.hears();
+        let sent = share.sender().try_send_request(request).await;
+        share.connection.hears();
         let mut error = match sent {
             Ok(response) => {
                 let (parts, body) = response.into_parts();
                 let (status, headers, extensions) =
                     (parts.status, parts.headers, Extensions::new());
                 let opening = Opening { status, headers, extensions };
-                return Ok(Answer { opening, source: Source::Shared(body) });
+                return Ok(Answer { opening, source: Source::Shared(body, share) });
             }
             Err(error) => error,
         };

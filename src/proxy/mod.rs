@@ -37,6 +37,7 @@ mod pulse;
 mod quota;
 mod refuse;
 mod relay;
+mod shared;
 mod socket;
 mod trace;
 mod upgrade;

@@ -37,6 +37,13 @@ pub(super) struct Payload {
     pub(super) http2: bool,
 }
 
+/// Whether a body over HTTP/2 that seems to be over is not. The library takes a reset without an error
+/// for an end, because so an upstream says after its answer that it wants no more of the request (RFC
+/// 9113, section 8.1). What ended before it was reset has still ended.
+pub(super) fn is_torn(body: &Incoming) -> bool {
+    !body.is_end_stream()
+}
+
 /// Memory that gives its share of the budget back when the last view of it is gone.
 struct Held {
     bytes: Vec<u8>,
@@ -141,8 +148,7 @@ impl Held {
             let next = until.min(clock::mono() + room.pause);
             let frame = tokio::time::timeout_at(next.into(), body.frame()).await.map_err(late)?;
             let frame = match frame {
-                // The library takes a reset without an error for an end.
-                None if http2 && !body.is_end_stream() => return Err(Stop::Broken),
+                None if http2 && is_torn(body) => return Err(Stop::Broken),
                 None => return Ok(None),
                 Some(frame) => frame.map_err(|_| Stop::Broken)?,
             };

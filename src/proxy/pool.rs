@@ -10,12 +10,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
-use hyper::client::conn::http2;
+use tokio::sync::Mutex;
 
 use super::body::RequestBody;
 use super::connect::{self, ConnectError, Opened};
+use super::shared::{Connections, Share};
 use super::upstream::{Broken, Connection, Failed, Head, Opening, Room, Stream};
 use crate::clock;
+use crate::config::Protocol;
 use crate::config::Upstream;
 use crate::observe::UpstreamUse;
 use crate::observe::WorkerMetrics;
@@ -33,8 +35,11 @@ struct Inner {
     metrics: WorkerMetrics,
     target: RefCell<Option<Arc<Upstream>>>,
     idle: RefCell<Vec<Idle>>,
-    shared: RefCell<Option<Shared>>,
-    shared_so_far: Cell<u64>,
+    shared: Connections,
+    /// Whether the upstream takes many requests on one connection, as far as is known.
+    http2: Cell<bool>,
+    /// Who holds it opens the connection that others wait to share, and says how that failed.
+    attempt: RefCell<Rc<Mutex<Option<ConnectError>>>>,
     epoch: Cell<u64>,
     room: Rc<Room>,
 }
@@ -51,31 +56,7 @@ pub(super) enum Taken {
     /// One that nobody else uses.
     Own(Lease),
     /// One that others share.
-    Shared(Shared),
-}
-
-/// A connection that many requests share.
-#[derive(Clone)]
-pub(super) struct Shared {
-    pub(super) sender: http2::SendRequest<RequestBody>,
-    /// Which it is.
-    pub(super) number: u64,
-    /// Whether others used it before.
-    pub(super) reused: bool,
-    /// Since when somebody waits on it and nobody was answered.
-    silence: Rc<Cell<Option<Instant>>>,
-}
-
-impl Shared {
-    /// Somebody waits for an answer.
-    pub(super) fn asks(&self, now: Instant) {
-        self.silence.set(self.silence.get().or(Some(now)));
-    }
-
-    /// Somebody was answered, be it with an error.
-    pub(super) fn hears(&self) {
-        self.silence.set(None);
-    }
+    Shared(Share),
 }
 
 /// One connection in use. Dropping it closes the connection, which cancels what it was doing.
@@ -93,8 +74,9 @@ impl Pool {
             metrics: metrics.clone(),
             target: RefCell::default(),
             idle: RefCell::default(),
-            shared: RefCell::default(),
-            shared_so_far: Cell::default(),
+            shared: Connections::default(),
+            http2: Cell::default(),
+            attempt: RefCell::default(),
             epoch: Cell::default(),
             room: Rc::default(),
         }))
@@ -110,34 +92,82 @@ impl Pool {
                 return Ok(Taken::Own(self.lease(connection, self.0.epoch.get(), true)));
             }
         }
-        if let Some(shared) = self.shared().await {
-            self.0.metrics.upstream_used(UpstreamUse::Shared);
-            return Ok(Taken::Shared(shared));
+        self.connect(upstream, None).await
+    }
+
+    /// A connection that has been opened since then.
+    pub(super) async fn fresh(
+        &self,
+        upstream: &Arc<Upstream>,
+        since: Instant,
+    ) -> Result<Taken, ConnectError> {
+        self.aim(upstream);
+        self.connect(upstream, Some(since)).await
+    }
+
+    /// Room on a connection that others share, if there is any, or else a new connection. Of those
+    /// who could share it, one opens it, and what becomes of that is good for all.
+    async fn connect(
+        &self,
+        upstream: &Arc<Upstream>,
+        since: Option<Instant>,
+    ) -> Result<Taken, ConnectError> {
+        if let Some(taken) = self.share(since) {
+            return Ok(taken);
         }
-        self.fresh(upstream).await
+        if !self.0.http2.get() {
+            return self.open(upstream).await;
+        }
+        let attempt = Rc::clone(&self.0.attempt.borrow());
+        let mut failed = attempt.lock().await;
+        self.aim(upstream);
+        if let Some(taken) = self.share(since) {
+            return Ok(taken);
+        }
+        if let Some(error) = &*failed {
+            return Err(error.clone());
+        }
+        if !self.0.http2.get() {
+            drop(failed);
+            return self.open(upstream).await;
+        }
+        let opened = self.open(upstream).await;
+        if let Err(error) = &opened {
+            *failed = Some(error.clone());
+            // Who comes from now on tries again.
+            self.0.attempt.take();
+        }
+        opened
+    }
+
+    fn share(&self, since: Option<Instant>) -> Option<Taken> {
+        let share = self.0.shared.share(since)?;
+        self.0.metrics.upstream_used(UpstreamUse::Shared);
+        Some(Taken::Shared(share))
     }
 
     /// A new connection.
-    pub(super) async fn fresh(&self, upstream: &Arc<Upstream>) -> Result<Taken, ConnectError> {
-        self.aim(upstream);
+    async fn open(&self, upstream: &Arc<Upstream>) -> Result<Taken, ConnectError> {
         // Meanwhile others may aim at another upstream, whose connection this will not be.
         let epoch = self.0.epoch.get();
         // Boxed: the state of a TLS handshake would make every request's future as large.
         let opened = Box::pin(connect::open(upstream, &self.0.metrics)).await?;
         self.0.metrics.upstream_used(UpstreamUse::New);
+        let current = epoch == self.0.epoch.get();
+        if current {
+            self.0.http2.set(matches!(opened, Opened::Http2(_)));
+        }
         match opened {
             Opened::Http1(stream) => {
                 let connection = Box::new(Connection::new(stream, &self.0.room));
                 Ok(Taken::Own(self.lease(connection, epoch, false)))
             }
             Opened::Http2(sender) => {
-                let number = self.0.shared_so_far.get().wrapping_add(1);
-                self.0.shared_so_far.set(number);
-                let shared = Shared { sender, number, reused: false, silence: Rc::default() };
-                if epoch == self.0.epoch.get() {
-                    *self.0.shared.borrow_mut() = Some(shared.clone());
+                let share = Share::first(sender, clock::mono());
+                if current {
+                    self.0.shared.add(&share);
                 }
-                Ok(Taken::Shared(shared))
+                Ok(Taken::Shared(share))
             }
         }
     }
@@ -150,14 +180,6 @@ impl Pool {
         Ok(Lease { connection, home: None, reused: false })
     }
 
-    /// Gives a connection that is shared to nobody else where nobody was answered on it since then,
-    /// and somebody waited: nothing tells who is slow from who is gone.
-    pub(super) fn forget_if_silent(&self, number: u64, since: Instant) {
-        let silent = |shared: &Shared| shared.silence.get().is_some_and(|begun| begun <= since);
-        let mut shared = self.0.shared.borrow_mut();
-        shared.take_if(|shared| shared.number == number && silent(shared));
-    }
-
     /// Closes what was idle for too long, and what the upstream has closed.
     pub(super) fn sweep(&self) {
         let now = clock::mono();
@@ -167,6 +189,7 @@ impl Pool {
             now.duration_since(since) < LONGEST_IDLE && idle.connection.is_quiet()
         });
         self.0.metrics.upstream_idle(idle.len());
+        self.0.shared.sweep(LONGEST_IDLE, now);
     }
 
     /// Drops the connections of another upstream than the current one.
@@ -178,21 +201,13 @@ impl Pool {
         *target = Some(Arc::clone(upstream));
         self.0.epoch.set(self.0.epoch.get().wrapping_add(1));
         self.0.idle.borrow_mut().clear();
-        *self.0.shared.borrow_mut() = None;
+        self.0.shared.clear();
+        self.0.http2.set(upstream.protocol == Protocol::Http2);
+        self.0.attempt.take();
     }
 
     fn next_idle(&self) -> Option<Box<Connection>> {
         self.0.idle.borrow_mut().pop().map(|idle| idle.connection)
-    }
-
-    async fn shared(&self) -> Option<Shared> {
-        let mut shared = self.0.shared.borrow().clone()?;
-        shared.reused = true;
-        if shared.sender.ready().await.is_ok() {
-            return Some(shared);
-        }
-        self.0.shared.borrow_mut().take_if(|known| known.number == shared.number);
-        None
     }
 
     fn lease(&self, connection: Box<Connection>, epoch: u64, reused: bool) -> Lease {

@@ -73,7 +73,7 @@ fn join(client: OnUpgrade, source: Source, guards: Guards) {
         let mut guards = guards;
         let upstream = match source {
             Source::Own(lease) => lease.into_stream(),
-            Source::Shared(_) => None,
+            Source::Shared(..) => None,
         };
         if let (Ok(client), Some((upstream, begun))) = (client.await, upstream) {
             let line = guards.line.take();

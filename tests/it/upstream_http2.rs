@@ -1,14 +1,16 @@
 //! An upstream that speaks HTTP/2.
 
-use std::time::Duration;
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use crate::actors::client::{bearer, head};
-use crate::actors::eventually;
+use crate::actors::client::{bearer, dial, head};
+use crate::actors::http2::{Http2, Stream};
 use crate::actors::origin2::Origin2;
 use crate::actors::pki::TRUSTED;
 use crate::actors::setup::{READ, Setup, WRITE};
 use crate::actors::sidecar::Sidecar;
 use crate::actors::wire::values;
+use crate::actors::{eventually, never};
 
 fn plays(origin: &Origin2, setup: &Setup) {
     let sidecar = Sidecar::start(setup);
@@ -59,16 +61,107 @@ fn over_tls_by_what_both_can() {
     plays(&origin, &setup);
 }
 
+/// From the first on: whoever comes while it is opened waits for it.
 #[test]
 fn many_requests_share_one_connection() {
     let origin = Origin2::start(None);
-    let setup = Setup::before_url(&origin.url).upstream("protocol = \"http2\"");
+    let setup = Setup::before_url(&origin.url).set("workers=1").upstream("protocol = \"http2\"");
     let sidecar = Sidecar::start(&setup);
     let http2 = sidecar.http2();
     let open = |_| http2.open("GET", "/", &[&bearer(READ)], true);
     let mut streams: Vec<_> = (0..50).map(open).collect();
     streams.iter_mut().for_each(|stream| stream.response().ok());
     assert_eq!(origin.seen.lock().unwrap().len(), 50);
+    assert_eq!(*origin.connections.lock().unwrap(), 1);
+}
+
+/// Some answers have no end for hours.
+#[test]
+fn more_requests_than_a_connection_takes_go_on_another() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url).set("workers=1").upstream("protocol = \"http2\"");
+    let sidecar = Sidecar::start(&setup);
+    let hold = |http2: &Http2| {
+        (0..50).map(|_| http2.open("GET", "/hold", &[&bearer(READ)], true)).collect::<Vec<_>>()
+    };
+    let clients = [sidecar.http2(), sidecar.http2()];
+    let held = clients.each_ref().map(hold);
+    eventually("all of them", || (origin.seen.lock().unwrap().len() == 100).then_some(()));
+    assert_eq!(*origin.connections.lock().unwrap(), 1);
+    let mut client = sidecar.client();
+    for _ in 0..3 {
+        client.get("/", &[&bearer(READ)]).ok();
+    }
+    assert_eq!(*origin.connections.lock().unwrap(), 2);
+    // What ends makes room, on whichever it was.
+    held.into_iter().flatten().for_each(Stream::reset);
+    for all in [203, 303] {
+        let held = clients.each_ref().map(hold);
+        eventually("all of them", || (origin.seen.lock().unwrap().len() == all).then_some(()));
+        held.into_iter().flatten().for_each(Stream::reset);
+    }
+    assert_eq!(*origin.connections.lock().unwrap(), 2);
+    // Who is refused on one is not asked to wait for the same on another of the same age.
+    client.get("/reset/7", &[&bearer(READ)]).refused(502, "upstream_unreachable");
+    assert_eq!(*origin.connections.lock().unwrap(), 3);
+}
+
+#[test]
+fn those_who_lose_a_connection_share_the_next_one() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url).set("workers=1").upstream("protocol = \"http2\"");
+    let sidecar = Sidecar::start(&setup);
+    sidecar.get("/", &[&bearer(READ)]).ok();
+    let http2 = sidecar.http2();
+    let held: Vec<_> =
+        (0..20).map(|_| http2.open("GET", "/hold", &[&bearer(READ)], true)).collect();
+    let seen = || origin.seen.lock().unwrap().len();
+    eventually("all of them", || (seen() == 21).then_some(()));
+    sidecar.client().post("/abort", &[&bearer(WRITE)], b"x").refused(502, "upstream_unreachable");
+    eventually("all of them again", || (seen() == 41).then_some(()));
+    assert_eq!(*origin.connections.lock().unwrap(), 2);
+    drop(held);
+}
+
+/// Nobody waits for the time of a connection after another.
+#[test]
+fn those_who_wait_for_a_connection_that_fails_fail_together() {
+    // The one who waits to be accepted leaves no room for others, whom the system keeps waiting.
+    let full = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+    full.bind(&"127.0.0.1:0".parse::<SocketAddr>().unwrap().into()).unwrap();
+    full.listen(0).unwrap();
+    let address = full.local_addr().unwrap().as_socket().unwrap();
+    let _first = dial(address).unwrap();
+    let more = "protocol = \"http2\"\nconnect_timeout = \"1s\"";
+    let setup = Setup::before_url(&format!("http://{address}")).set("workers=1").upstream(more);
+    let sidecar = Sidecar::start(&setup);
+    let began = Instant::now();
+    let http2 = sidecar.http2();
+    let open = |_| http2.open("GET", "/", &[&bearer(READ)], true);
+    let mut streams: Vec<_> = (0..10).map(open).collect();
+    for stream in &mut streams {
+        stream.response().refused(502, "upstream_unreachable");
+    }
+    assert!(began.elapsed() < Duration::from_secs(6), "{:?}", began.elapsed());
+    assert_eq!(sidecar.metric("keygate_upstream_errors_total", &["kind=\"connect\""]), 10.0);
+}
+
+/// What comes for one must wait until he takes it; what comes for others must not wait for him.
+#[test]
+fn clients_that_do_not_read_keep_nobody_waiting() {
+    let origin = Origin2::start(None);
+    let setup = Setup::before_url(&origin.url).set("workers=1").upstream("protocol = \"http2\"");
+    let sidecar = Sidecar::start(&setup);
+    let slow = sidecar.http2();
+    let mut streams: Vec<_> =
+        (0..90).map(|_| slow.open("GET", "/long", &[&bearer(READ)], true)).collect();
+    streams.iter_mut().for_each(|stream| drop(stream.head()));
+    let mut other = sidecar.client();
+    assert!(never(Duration::from_millis(500), || {
+        other.get("/", &[&bearer(READ)]).body != b"ok"
+    }));
+    assert_eq!(*origin.connections.lock().unwrap(), 1);
+    drop(streams);
 }
 
 #[test]
@@ -185,6 +278,11 @@ fn a_request_that_is_reset_is_repeated_only_where_nothing_was_done() {
     let seen = origin.seen.lock().unwrap();
     let sums = seen[before..].iter().map(|seen| seen.trailers.as_ref().map(http::HeaderMap::len));
     assert_eq!(sums.collect::<Vec<_>>(), [Some(1)]);
+    // Where it said that it did nothing, nobody asks again.
+    assert_eq!(*origin.connections.lock().unwrap(), 3);
+    eventually("the others to be closed", || {
+        (sidecar.metric("keygate_upstream_connections", &[]) == 1.0).then_some(())
+    });
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! An upstream that speaks HTTP/2, in clear (with prior knowledge) or by ALPN.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -10,6 +10,9 @@ use tokio::sync::Notify;
 use super::http2::DRIVER;
 use super::pki::Identity;
 
+/// More than all buffers between it and a client take.
+static LONG: LazyLock<Bytes> = LazyLock::new(|| vec![b'a'; 32 << 20].into());
+
 /// What it saw of one request.
 #[derive(Debug)]
 pub(crate) struct Seen2 {
@@ -18,11 +21,12 @@ pub(crate) struct Seen2 {
     pub(crate) trailers: Option<HeaderMap>,
 }
 
-/// A running upstream that answers `POST` with the body, a trailer, and anything else with `ok`. It
+/// A running upstream that takes a hundred requests at a time on a connection. It answers `POST` with the body, a trailer, and anything else with `ok`. It
 /// closes its connection after `/last`, and at once on `/abort`; from `/freeze` on it says nothing more
 /// on that one. It resets what asks for `/reset/N`, by that error, and without one what asks for `/torn`
 /// and has half of its answer, when told. What asks for `/hold` waits for ever. The head for `/large/N`
-/// has so many KiB. `/enough` is answered with `ok` whatever the body, of which it wants no more then.
+/// has so many KiB, the body for `/long` 32 MiB. `/enough` is answered with `ok` after the first piece of
+/// the body, of which it wants no more then.
 pub(crate) struct Origin2 {
     pub(crate) url: String,
     pub(crate) seen: Arc<Mutex<Vec<Seen2>>>,
@@ -72,7 +76,9 @@ async fn converse(
     log: Arc<Mutex<Vec<Seen2>>>,
     cue: Arc<Notify>,
 ) {
-    let Ok(mut connection) = h2::server::handshake(stream).await else { return };
+    let mut builder = h2::server::Builder::new();
+    builder.max_concurrent_streams(100);
+    let Ok(mut connection) = builder.handshake(stream).await else { return };
     while let Some(Ok((request, mut respond))) = connection.accept().await {
         let log = Arc::clone(&log);
         let path = request.uri().path().to_owned();
@@ -87,7 +93,8 @@ async fn converse(
             let (parts, mut incoming) = request.into_parts();
             let mut body = Vec::new();
             if path == "/enough" {
-                // The library resets the stream without an error for who does not read.
+                // The library resets the stream without an error for who does not read on.
+                let _ = incoming.data().await;
                 let outgoing = respond.send_response(Response::new(()), false);
                 return outgoing.unwrap().send_data(Bytes::from_static(b"ok"), true).unwrap();
             }
@@ -96,7 +103,11 @@ async fn converse(
                 body.extend_from_slice(&piece);
             }
             let trailers = incoming.trailers().await.ok().flatten();
-            let answer = if body.is_empty() { b"ok".to_vec() } else { body.clone() };
+            let answer = match path.as_str() {
+                "/long" => LONG.clone(),
+                _ if body.is_empty() => Bytes::from_static(b"ok"),
+                _ => Bytes::from(body.clone()),
+            };
             let head = Request::from_parts(parts, ());
             log.lock().unwrap().push(Seen2 { head, body, trailers });
             if let Some(reason) = path.strip_prefix("/reset/") {
@@ -116,7 +127,7 @@ async fn converse(
                 cue.notified().await;
                 return outgoing.send_reset(h2::Reason::NO_ERROR);
             }
-            let _ = outgoing.send_data(Bytes::from(answer), false);
+            let _ = outgoing.send_data(answer, false);
             let mut trailers = HeaderMap::new();
             trailers.insert("x-sum", "1".parse().unwrap());
             let _ = outgoing.send_trailers(trailers);

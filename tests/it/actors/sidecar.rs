@@ -10,7 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::client::{Client, Response};
+use super::client::{Client, Response, bearer};
 use super::eventually;
 use super::http2::Http2;
 use super::log::{Line, Transcript};
@@ -106,6 +106,15 @@ impl Sidecar {
 
     pub(crate) fn generation(&self) -> u64 {
         self.ready()["generation"].as_u64().expect("a generation")
+    }
+
+    /// Waits until a credential is refused. What it has in flight when it dies may be cut.
+    #[track_caller]
+    pub(crate) fn turns_away(&self, credential: &str) {
+        eventually("the credential to be refused", || {
+            let answer = self.client().try_get("/", &[&bearer(credential)]);
+            answer.filter(|answer| answer.status == 401)
+        });
     }
 
     /// Waits until a newer state is in force.
