@@ -5,6 +5,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
+use crate::actors::client::bearer;
 use crate::actors::frames::{
     CONTINUATION, DATA, END_HEADERS, ENHANCE_YOUR_CALM, FLOW_CONTROL_ERROR, Frames, HEADERS,
     Outcome, PING, PREFACE, PRIORITY, PROTOCOL_ERROR, RST_STREAM, SETTINGS, WHOLE, WINDOW_UPDATE,
@@ -408,9 +409,9 @@ fn a_window_that_opens_by_one_byte_does_not_multiply_work() {
     stage.bounded("a window of one byte", sent, 4 * MIB);
 }
 
-#[test]
-fn more_than_the_window_ends_stream_or_connection() {
-    // Its body is not read before it has a slot, so that no window opens again meanwhile.
+/// Where a request for `/hang` waits: its body is not read before it has a slot, so that no window opens
+/// again meanwhile.
+fn queue() -> (Stage, Frames) {
     let queue = "[[route]]\npath = \"/hang\"\n\
                  in_flight = { max = 1, per = \"account\", queue = \"60s\" }\n\n\
                  [[route]]\npath = \"/{*rest}\"\n";
@@ -420,6 +421,25 @@ fn more_than_the_window_ends_stream_or_connection() {
     stage.origin.wait("the slot to be taken", |state| {
         state.requests.last().is_some_and(|seen| seen.target == "/hang")
     });
+    (stage, holder)
+}
+
+/// A proxy in front of us has the requests of many clients on one connection.
+#[test]
+fn a_body_that_waits_keeps_the_others_of_its_connection_from_nothing() {
+    let (stage, _holder) = queue();
+    let http2 = stage.sidecar.http2();
+    let mut waits = http2.open("POST", "/hang", &[&bearer(WRITE)], false);
+    waits.send(&vec![b'a'; 2 << 20], false);
+    let body = "b".repeat(2 << 20);
+    let mut goes_on = http2.open("POST", "/", &[&bearer(WRITE)], false);
+    goes_on.send(body.as_bytes(), true);
+    assert!(goes_on.response().json()["body"] == body.as_str());
+}
+
+#[test]
+fn more_than_the_window_ends_stream_or_connection() {
+    let (stage, _holder) = queue();
     let mut frames = stage.attack();
     frames.send(frame(HEADERS, END_HEADERS, 1, &head("POST", "/hang")));
     let piece = frame(DATA, 0, 1, &[b'a'; 16_384]);

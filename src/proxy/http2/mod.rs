@@ -40,9 +40,10 @@ const HEADER_LIST: u32 = 64 * 1024;
 const HEADER_TABLE: u32 = 4096;
 /// The largest frame from a client: the specification's own, the smallest that can be asked for.
 const FRAME: u32 = 16 * 1024;
-/// How much of a body a client may send before it was passed on, on one stream and on all: the
-/// most memory that uploads of one connection take.
-const STREAM_WINDOW: u32 = 1024 * 1024;
+/// How much of a body a client may send before it was passed on: on one stream, where one that is not
+/// passed on must leave others room, and on all, which is the most memory that uploads of one connection
+/// take.
+const STREAM_WINDOW: u32 = CONNECTION_WINDOW / 4;
 const CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// How much of an answer waits for a client that takes it slowly, on one stream.
 const SEND_BUFFER: usize = 64 * 1024;
