@@ -24,6 +24,8 @@ use crate::observe::WorkerMetrics;
 
 /// How long an idle connection is kept: shorter than what common servers keep theirs.
 const LONGEST_IDLE: Duration = Duration::from_secs(55);
+/// How long any is used for: the name of the upstream may lead elsewhere by now, or to more of them.
+const LONGEST_LIFE: Duration = Duration::from_secs(600);
 /// How many idle connections a worker keeps.
 const MOST_IDLE: usize = 1024;
 
@@ -180,16 +182,18 @@ impl Pool {
         Ok(Lease { connection, home: None, reused: false })
     }
 
-    /// Closes what was idle for too long, and what the upstream has closed.
-    pub(super) fn sweep(&self) {
-        let now = clock::mono();
+    /// Closes what was idle for too long, what is too old, and what the upstream has closed. One that is
+    /// too old and not idle just now will be soon.
+    pub(super) fn sweep(&self, now: Instant) {
         let mut idle = self.0.idle.borrow_mut();
         idle.retain_mut(|idle| {
             let since = *idle.since.get_or_insert(now);
-            now.duration_since(since) < LONGEST_IDLE && idle.connection.is_quiet()
+            now.duration_since(since) < LONGEST_IDLE
+                && now.saturating_duration_since(idle.connection.opened()) < LONGEST_LIFE
+                && idle.connection.is_quiet()
         });
         self.0.metrics.upstream_idle(idle.len());
-        self.0.shared.sweep(LONGEST_IDLE, now);
+        self.0.shared.sweep((LONGEST_IDLE, LONGEST_LIFE), now);
     }
 
     /// Drops the connections of another upstream than the current one.
@@ -274,5 +278,42 @@ impl Lease {
     /// The stream, for what is no longer HTTP, with what came already.
     pub(super) fn into_stream(self) -> Option<(Stream, Bytes)> {
         self.connection?.into_stream()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::UnixStream;
+
+    use super::*;
+    use crate::observe::Metrics;
+    use crate::proxy::upstream::Carrier;
+
+    /// Gives a connection back, and the upstream's end of it.
+    fn rest(pool: &Pool) -> UnixStream {
+        let (near, far) = UnixStream::pair().unwrap();
+        let stream = Stream::new(Carrier::Unix(near), pool.0.metrics.upstream_opened());
+        let connection = Box::new(Connection::new(stream, &pool.0.room));
+        pool.lease(connection, pool.0.epoch.get(), false).finish();
+        far
+    }
+
+    #[tokio::test]
+    async fn what_is_idle_for_long_or_old_is_swept_away() {
+        let pool = Pool::new(&Metrics::new().worker());
+        let now = clock::mono();
+        let after = |seconds| now + Duration::from_secs(seconds);
+        let _idle = rest(&pool);
+        for (seconds, stays) in [(1, true), (55, true), (57, false)] {
+            pool.sweep(after(seconds));
+            assert_eq!(!pool.0.idle.borrow().is_empty(), stays, "idle after {seconds} s");
+        }
+        // Used all the while.
+        let _busy = rest(&pool);
+        for (seconds, stays) in [(599, true), (601, false)] {
+            pool.sweep(after(seconds));
+            assert_eq!(!pool.0.idle.borrow().is_empty(), stays, "old after {seconds} s");
+            pool.0.idle.borrow_mut().iter_mut().for_each(|idle| idle.since = None);
+        }
     }
 }

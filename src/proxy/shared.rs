@@ -60,10 +60,13 @@ impl Connections {
         self.0.borrow_mut().push(Rc::clone(&share.connection));
     }
 
-    /// Closes what has served nobody for so long, and forgets what is closed.
-    pub(super) fn sweep(&self, longest: Duration, now: Instant) {
+    /// Closes what has served nobody for so long, gives what has lasted for so long to nobody else, and
+    /// forgets what is closed.
+    pub(super) fn sweep(&self, (idle, life): (Duration, Duration), now: Instant) {
         self.0.borrow_mut().retain(|connection| {
-            connection.is_in_use() && connection.idle_for(now).is_none_or(|idle| idle < longest)
+            connection.is_in_use()
+                && connection.idle_for(now).is_none_or(|while_| while_ < idle)
+                && now.saturating_duration_since(connection.opened) < life
         });
     }
 
@@ -152,6 +155,7 @@ mod tests {
     use crate::clock;
 
     const SECOND: Duration = Duration::from_secs(1);
+    const IDLE: (Duration, Duration) = (SECOND, Duration::from_secs(100));
 
     /// A connection whose other end says nothing, and its driver.
     async fn open(now: Instant) -> (Share, impl Sized, DuplexStream) {
@@ -168,16 +172,29 @@ mod tests {
         let all = Connections::default();
         all.add(&first);
         let is_there = || all.share(None).is_some();
-        all.sweep(SECOND, now + 9 * SECOND);
+        all.sweep(IDLE, now + 9 * SECOND);
         assert!(is_there(), "it is in use");
         drop(first);
-        all.sweep(SECOND, now + 10 * SECOND);
+        all.sweep(IDLE, now + 10 * SECOND);
         assert!(is_there(), "nobody had seen it idle");
-        all.sweep(SECOND, now + 20 * SECOND);
+        all.sweep(IDLE, now + 20 * SECOND);
         assert!(is_there(), "it was used meanwhile");
-        all.sweep(SECOND, now + 30 * SECOND);
-        all.sweep(SECOND, now + 31 * SECOND);
+        all.sweep(IDLE, now + 30 * SECOND);
+        all.sweep(IDLE, now + 31 * SECOND);
         assert!(!is_there());
+    }
+
+    #[tokio::test(flavor = "local")]
+    async fn one_that_has_lasted_for_long_is_given_to_nobody_else() {
+        let now = clock::mono();
+        let (first, _driver, _far) = open(now).await;
+        let all = Connections::default();
+        all.add(&first);
+        all.sweep(IDLE, now + 99 * SECOND);
+        assert!(all.share(None).is_some());
+        all.sweep(IDLE, now + 100 * SECOND);
+        assert!(all.share(None).is_none());
+        assert!(!first.sender().is_closed(), "it serves those that it has");
     }
 
     #[tokio::test(flavor = "local")]

@@ -260,7 +260,7 @@ async fn tick(worker: Rc<Worker>, mut changes: watch::Receiver<u64>, pulse: Puls
         let now = clock::now();
         worker.lifelines.sweep(&world, now, clock::mono());
         worker.usage.tell(now, || worker.lifelines.users());
-        worker.pool.sweep();
+        worker.pool.sweep(clock::mono());
     }
 }
 

@@ -220,7 +220,7 @@ fn a_full_accept_queue_is_worked_off_and_the_next_are_served() {
     let address = sidecar.http.unwrap();
     let mut old = sidecar.plain();
     old.get("/", &[&bearer(READ)]).ok();
-    sidecar.signal(Signal::STOP);
+    sidecar.freeze();
     let mut waiting = Vec::new();
     while let Ok(stream) = TcpStream::connect_timeout(&address, Duration::from_millis(300)) {
         waiting.push(stream);

@@ -16,7 +16,7 @@ use crate::actors::http2::Http2;
 use crate::actors::origin::Origin;
 use crate::actors::scripts::websocket;
 use crate::actors::setup::{GIVEN, READ, Setup, key, usual_keys};
-use crate::actors::sidecar::{PROGRAM, Sidecar};
+use crate::actors::sidecar::{PROGRAM, Sidecar, freeze};
 use crate::actors::{eventually, never};
 use crate::manager::Manager;
 
@@ -386,11 +386,11 @@ fn a_key_that_is_revoked_while_the_new_process_begins_is_not_let_in_again() {
     line.processes.push(new);
     eventually("the sockets to be sent", || waits_for_the_new_one(old).then_some(()));
     // It cannot be told to go until it has loaded, nor go until the key is refused.
-    kill_process(old, Signal::STOP).unwrap();
+    freeze(old);
     std::fs::write(path("go"), "").unwrap();
     let loaded = |line: &crate::actors::log::Line| line.message() == "connections are limited";
     line.first.logged(mark, "the new process to have loaded", loaded);
-    kill_process(new, Signal::STOP).unwrap();
+    freeze(new);
     let keys = usual_keys().replace("id = \"acme-read\"", "id = \"acme-read\"\nrevoked = true");
     assert_ne!(keys, usual_keys());
     line.first.replace("keys.toml", keys);
@@ -428,7 +428,7 @@ fn who_cannot_see_what_changed_meanwhile_takes_nobodys_place() {
     let loaded = |line: &crate::actors::log::Line| line.message() == "connections are limited";
     // The old one cannot tell it to go before the pipe is there.
     eventually("the sockets to be sent", || waits_for_the_new_one(line.serving()).then_some(()));
-    kill_process(line.serving(), Signal::STOP).unwrap();
+    freeze(line.serving());
     line.first.logged(mark, "the new process to have loaded", loaded);
     std::os::unix::fs::symlink(GIVEN, line.first.path("pipe")).unwrap();
     std::fs::rename(line.first.path("pipe"), line.first.path("keys.toml")).unwrap();

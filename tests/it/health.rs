@@ -113,7 +113,7 @@ fn while_it_drains_it_is_alive_and_not_ready() {
 fn a_process_that_hangs_is_not_waited_for() {
     let origin = Origin::echo();
     let sidecar = Sidecar::start(&Setup::before(&origin));
-    sidecar.signal(Signal::STOP);
+    sidecar.freeze();
     let began = Instant::now();
     health(&["--admin", &sidecar.admin, "--live"]).unwell(1, "nothing within 2 s");
     assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());

@@ -4,6 +4,7 @@
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::Method;
@@ -17,12 +18,14 @@ use super::room::Room;
 use super::sending::{Head, Sending};
 use super::stream::Stream;
 use super::{Again, Broken, Failed, Opening};
+use crate::clock;
 use crate::proxy::body::RequestBody;
 
 /// A connection.
 #[derive(Debug)]
 pub(in crate::proxy) struct Connection {
     io: Io,
+    opened: Instant,
     room: Rc<Room>,
     /// What was read and is not understood yet.
     buffer: BytesMut,
@@ -61,12 +64,18 @@ impl Connection {
     pub(in crate::proxy) fn new(stream: Stream, room: &Rc<Room>) -> Self {
         Self {
             io: Io::Whole(stream),
+            opened: clock::mono(),
             room: Rc::clone(room),
             buffer: BytesMut::new(),
             much: false,
             body: Decoder::Over,
             keep: true,
         }
+    }
+
+    /// When it was opened.
+    pub(in crate::proxy) const fn opened(&self) -> Instant {
+        self.opened
     }
 
     /// Sends a request, and waits for the head of its answer while its body goes out.

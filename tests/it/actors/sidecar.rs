@@ -179,6 +179,11 @@ impl Sidecar {
         kill_process(self.pid(), signal).unwrap();
     }
 
+    /// Stops it in the middle of whatever it does.
+    pub(crate) fn freeze(&self) {
+        freeze(self.pid());
+    }
+
     /// The first log line from a mark on that satisfies a condition.
     pub(crate) fn logged(&self, from: usize, what: &str, wanted: impl Fn(&Line) -> bool) -> Line {
         let line = self.log.wait(from, wanted);
@@ -257,4 +262,20 @@ fn program(setup: &Setup) -> Command {
     command.args(["-c", PASS, "sh"]).arg(program).stdin(socket(0)).stdout(socket(1));
     command.env("LISTEN_FDS", names.len().to_string()).env("LISTEN_FDNAMES", names.join(":"));
     command
+}
+
+/// Stops a process: its threads stop one after the other, a while after the signal was sent.
+pub(crate) fn freeze(process: Pid) {
+    kill_process(process, Signal::STOP).unwrap();
+    let is_stopped = |thread: &std::fs::DirEntry| {
+        let stat = std::fs::read_to_string(thread.path().join("stat"));
+        // A thread that has ended meanwhile does no more, either.
+        stat.map_or(true, |stat| {
+            stat.rsplit_once(')').is_some_and(|(_, rest)| rest.starts_with(" T"))
+        })
+    };
+    eventually("it to stop", || {
+        let mut threads = std::fs::read_dir(format!("/proc/{process}/task")).unwrap().flatten();
+        threads.all(|thread| is_stopped(&thread)).then_some(())
+    });
 }
