@@ -3,6 +3,7 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
@@ -14,15 +15,17 @@ use tokio_rustls::TlsConnector;
 
 use super::body::RequestBody;
 use super::exec::LocalExec;
+use super::names::Names;
 use super::shared::{CONNECTION_WINDOW, STREAM_WINDOW};
 use super::upstream::{Carrier, LARGEST_HEAD, Stream};
+use crate::clock;
 use crate::config::Protocol;
 use crate::config::Target;
 use crate::config::Upstream;
 use crate::observe::UpstreamError;
 use crate::observe::WorkerMetrics;
 
-use ConnectError::{Connect, Http, Resolve, Tls};
+use ConnectError::{Connect, Http, Resolve, Timeout, Tls};
 
 /// Why no connection was opened; the same for all who waited for it.
 #[derive(Clone, Debug, Error)]
@@ -60,10 +63,11 @@ pub(super) enum Opened {
 /// Opens a connection within the time for it.
 pub(super) async fn open(
     upstream: &Upstream,
+    names: &Names,
     metrics: &WorkerMetrics,
 ) -> Result<Opened, ConnectError> {
     within(upstream, async {
-        let (stream, negotiated) = stream(upstream, metrics, Arc::clone).await?;
+        let (stream, negotiated) = stream(upstream, names, metrics, Arc::clone).await?;
         let http2 = match negotiated {
             Some(http2) => http2,
             None => upstream.protocol == Protocol::Http2,
@@ -87,6 +91,7 @@ pub(super) async fn open(
 /// Opens a connection that can become something else: HTTP/1.1, used by one request only.
 pub(super) async fn open_for_upgrade(
     upstream: &Upstream,
+    names: &Names,
     metrics: &WorkerMetrics,
 ) -> Result<Stream, ConnectError> {
     let only_http1 = |tls: &Arc<ClientConfig>| {
@@ -94,20 +99,24 @@ pub(super) async fn open_for_upgrade(
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Arc::new(config)
     };
-    within(upstream, async { Ok(stream(upstream, metrics, only_http1).await?.0) }).await
+    within(upstream, async { Ok(stream(upstream, names, metrics, only_http1).await?.0) }).await
 }
 
 /// The connection, and whether HTTP/2 was agreed on, where that is spoken of.
 async fn stream(
     upstream: &Upstream,
+    names: &Names,
     metrics: &WorkerMetrics,
     config: impl Fn(&Arc<ClientConfig>) -> Arc<ClientConfig>,
 ) -> Result<(Stream, Option<bool>), ConnectError> {
+    let longest = upstream.connect_timeout;
     let (carrier, http2) = match (&upstream.target, &upstream.tls) {
         (Target::Unix(path), _) => (Carrier::Unix(unix(path).await?), None),
-        (Target::Tcp { host, port }, None) => (Carrier::Tcp(tcp(host, *port).await?), None),
+        (Target::Tcp { host, port }, None) => {
+            (Carrier::Tcp(tcp((host, *port), names, longest).await?), None)
+        }
         (Target::Tcp { host, port }, Some(tls)) => {
-            let stream = tcp(host, *port).await?;
+            let stream = tcp((host, *port), names, longest).await?;
             secure(stream, &tls.name, config(&tls.config)).await?
         }
     };
@@ -119,23 +128,39 @@ async fn within<T>(
     opening: impl Future<Output = Result<T, ConnectError>>,
 ) -> Result<T, ConnectError> {
     let opened = tokio::time::timeout(upstream.connect_timeout, opening).await;
-    opened.unwrap_or(Err(ConnectError::Timeout))
+    opened.unwrap_or(Err(Timeout))
 }
 
-async fn tcp(host: &str, port: u16) -> Result<TcpStream, ConnectError> {
+/// Tries one address after the other. Each has its part of the time, or one that leads nowhere would
+/// keep us from the others.
+async fn tcp(
+    name: (&str, u16),
+    names: &Names,
+    longest: Duration,
+) -> Result<TcpStream, ConnectError> {
+    let until = clock::mono() + longest;
+    let lookup = async { Ok(tokio::net::lookup_host(name).await?.collect()) };
     let addresses =
-        tokio::net::lookup_host((host, port)).await.map_err(|error| Resolve(error.into()))?;
-    let mut last = io::Error::new(io::ErrorKind::NotFound, "the name has no address");
-    for address in addresses {
-        match TcpStream::connect(address).await {
-            Ok(stream) => {
-                stream.set_nodelay(true).map_err(|error| Connect(error.into()))?;
-                return Ok(stream);
-            }
-            Err(error) => last = error,
-        }
+        names.addresses(name, longest, lookup).await.map_err(|error| Resolve(error.into()))?;
+    let mut last = Timeout;
+    for (address, left) in addresses.iter().zip((1..=addresses.len()).rev()) {
+        let time = until.saturating_duration_since(clock::mono());
+        let time = time / u32::try_from(left).unwrap_or(u32::MAX);
+        let connected = tokio::time::timeout(time, TcpStream::connect(address)).await;
+        last = match connected.map(|connected| connected.and_then(prompt)) {
+            Ok(Ok(stream)) => return Ok(stream),
+            Ok(Err(error)) => Connect(error.into()),
+            Err(_) => Timeout,
+        };
+        names.put_last(*address);
     }
-    Err(Connect(last.into()))
+    Err(last)
+}
+
+/// Sends what there is at once.
+fn prompt(stream: TcpStream) -> io::Result<TcpStream> {
+    stream.set_nodelay(true)?;
+    Ok(stream)
 }
 
 async fn unix(path: &Path) -> Result<UnixStream, ConnectError> {
@@ -152,4 +177,53 @@ async fn secure(
         connector.connect(name.clone(), stream).await.map_err(|error| Tls(error.into()))?;
     let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
     Ok((Carrier::Tls(Box::new(stream)), Some(http2)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use socket2::{Domain, Socket, Type};
+
+    use super::*;
+
+    const TIME: Duration = Duration::from_secs(2);
+
+    /// One that listens, and has room for so many whom nobody has accepted.
+    fn listener(room: i32) -> (Socket, SocketAddr) {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+        socket.listen(room).unwrap();
+        let address = socket.local_addr().unwrap().as_socket().unwrap();
+        (socket, address)
+    }
+
+    #[tokio::test]
+    async fn an_address_that_leads_nowhere_keeps_nobody_from_the_next() {
+        let (_full, nowhere) = listener(0);
+        let _first = std::net::TcpStream::connect(nowhere).unwrap();
+        let (_open, somewhere) = listener(8);
+        let (name, names) = (("api", 1), Names::default());
+        let all = vec![nowhere, somewhere];
+        names.addresses(name, TIME, async { Ok(all) }).await.unwrap();
+        let stream = tcp(name, &names, TIME).await.unwrap();
+        assert_eq!(stream.peer_addr().unwrap(), somewhere);
+        let known = names.addresses(name, TIME, std::future::pending()).await.unwrap();
+        assert_eq!(known, [somewhere, nowhere]);
+        drop(stream);
+    }
+
+    #[tokio::test]
+    async fn where_no_address_leads_anywhere_the_last_reason_is_told() {
+        let (full, nowhere) = listener(0);
+        let _first = std::net::TcpStream::connect(nowhere).unwrap();
+        let (closed, refuses) = listener(8);
+        drop(closed);
+        let (name, names) = (("api", 1), Names::default());
+        let all = vec![refuses, nowhere];
+        names.addresses(name, TIME, async { Ok(all) }).await.unwrap();
+        let told = tcp(name, &names, TIME).await.unwrap_err();
+        assert!(matches!(told, Timeout), "{told}");
+        drop(full);
+    }
 }

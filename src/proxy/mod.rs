@@ -27,6 +27,7 @@ mod lifeline;
 mod linger;
 mod listen;
 mod mint;
+mod names;
 mod outlet;
 mod payload;
 mod peer;

@@ -14,6 +14,7 @@ use tokio::sync::Mutex;
 
 use super::body::RequestBody;
 use super::connect::{self, ConnectError, Opened};
+use super::names::Names;
 use super::shared::{Connections, Share};
 use super::upstream::{Broken, Connection, Failed, Head, Opening, Room, Stream};
 use crate::clock;
@@ -43,6 +44,7 @@ struct Inner {
     /// Who holds it opens the connection that others wait to share, and says how that failed.
     attempt: RefCell<Rc<Mutex<Option<ConnectError>>>>,
     epoch: Cell<u64>,
+    names: Names,
     room: Rc<Room>,
 }
 
@@ -80,6 +82,7 @@ impl Pool {
             http2: Cell::default(),
             attempt: RefCell::default(),
             epoch: Cell::default(),
+            names: Names::default(),
             room: Rc::default(),
         }))
     }
@@ -153,7 +156,7 @@ impl Pool {
         // Meanwhile others may aim at another upstream, whose connection this will not be.
         let epoch = self.0.epoch.get();
         // Boxed: the state of a TLS handshake would make every request's future as large.
-        let opened = Box::pin(connect::open(upstream, &self.0.metrics)).await?;
+        let opened = Box::pin(connect::open(upstream, &self.0.names, &self.0.metrics)).await?;
         self.0.metrics.upstream_used(UpstreamUse::New);
         let current = epoch == self.0.epoch.get();
         if current {
@@ -176,7 +179,8 @@ impl Pool {
 
     /// A new connection for one request only, which may make something else of it.
     pub(super) async fn apart(&self, upstream: &Upstream) -> Result<Lease, ConnectError> {
-        let stream = Box::pin(connect::open_for_upgrade(upstream, &self.0.metrics)).await?;
+        let stream =
+            Box::pin(connect::open_for_upgrade(upstream, &self.0.names, &self.0.metrics)).await?;
         self.0.metrics.upstream_used(UpstreamUse::New);
         let connection = Some(Box::new(Connection::new(stream, &self.0.room)));
         Ok(Lease { connection, home: None, reused: false })

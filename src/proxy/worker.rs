@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::Cache;
 use http::{HeaderMap, HeaderValue};
-use tokio::net::TcpStream;
+use tokio::net::{self, TcpStream};
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::{Notify, watch};
 
@@ -127,13 +127,10 @@ pub fn run(
     // One whose every task stays here: a set of local tasks would be a scheduler within another.
     let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default())?;
     warm_up(live);
-    runtime.block_on(async {
-        let register = |(listener, kind)| {
-            let listener = tokio::net::TcpListener::from_std(listener)?;
-            Ok((listener, kind))
-        };
-        let listeners: Vec<_> =
-            bound.listeners.into_iter().map(register).collect::<io::Result<_>>()?;
+    let served = runtime.block_on(async {
+        let register = |(listener, kind)| Ok((net::TcpListener::from_std(listener)?, kind));
+        let listeners =
+            bound.listeners.into_iter().map(register).collect::<io::Result<Vec<_>>>()?;
         up();
         if phase.wait_for(|phase| *phase != Phase::Waiting).await.is_err() {
             // Whoever was to say so has given up.
@@ -151,7 +148,10 @@ pub fn run(
         worker.drained().await;
         worker.usage.end(clock::now());
         Ok(())
-    })
+    });
+    // A name that is still asked for is not waited for.
+    runtime.shutdown_background();
+    served
 }
 
 /// The first use of the provider's randomness on a thread is slow; no client shall pay for it.
@@ -164,7 +164,7 @@ fn warm_up(live: &Live) {
     }
 }
 
-async fn accept(worker: Rc<Worker>, listener: tokio::net::TcpListener, kind: ListenerKind) {
+async fn accept(worker: Rc<Worker>, listener: net::TcpListener, kind: ListenerKind) {
     let (mut failing, mut spare) = (false, Spare::new());
     loop {
         let accepted = tokio::select! {
