@@ -14,7 +14,9 @@ use super::body::RequestBody;
 const MOST_STREAMS: u32 = 100;
 /// How many bytes of one answer may come before they are taken, which is what a client that takes
 /// none costs in memory.
-pub(super) const STREAM_WINDOW: u32 = 64 * 1024;
+pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
+/// How many bytes of one request wait to be sent.
+pub(super) const SEND_BUFFER: usize = 256 * 1024;
 /// How many of all answers on one connection: as many as if no client took any, or those that take
 /// none would keep the others waiting.
 pub(super) const CONNECTION_WINDOW: u32 = MOST_STREAMS * STREAM_WINDOW;
