@@ -16,7 +16,7 @@ use tokio_rustls::TlsConnector;
 use super::body::RequestBody;
 use super::exec::LocalExec;
 use super::names::Names;
-use super::shared::{CONNECTION_WINDOW, SEND_BUFFER, STREAM_WINDOW};
+use super::shared::{CONNECTION_WINDOW, REMEMBERED_RESETS, SEND_BUFFER, STREAM_WINDOW};
 use super::upstream::{Carrier, LARGEST_HEAD, Stream};
 use crate::clock;
 use crate::config::Protocol;
@@ -80,7 +80,9 @@ pub(super) async fn open(
             .max_header_list_size(u32::try_from(LARGEST_HEAD).unwrap_or(u32::MAX))
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(SEND_BUFFER);
+            .max_send_buf_size(SEND_BUFFER)
+            .max_concurrent_reset_streams(REMEMBERED_RESETS)
+            .max_local_error_reset_streams(None);
         let handshake = builder.handshake(TokioIo::new(stream)).await;
         let (sender, connection) = handshake.map_err(|error| Http(error.into()))?;
         tokio::task::spawn_local(async { drop(connection.await) });

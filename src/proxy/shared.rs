@@ -17,9 +17,13 @@ const MOST_STREAMS: u32 = 100;
 pub(super) const STREAM_WINDOW: u32 = 256 * 1024;
 /// How many bytes of one request wait to be sent.
 pub(super) const SEND_BUFFER: usize = 256 * 1024;
-/// How many of all answers on one connection: as many as if no client took any, or those that take
-/// none would keep the others waiting.
-pub(super) const CONNECTION_WINDOW: u32 = MOST_STREAMS * STREAM_WINDOW;
+/// How many of all answers on one connection: as many as there can be, or clients that take none would
+/// keep the others waiting. What they take in memory is bounded by the windows of their streams. The
+/// library makes of it, too, how much small frames that nobody reads may cost before it ends all.
+pub(super) const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
+/// How many streams that we have reset are remembered: for what comes on one that is not, the
+/// connection may end.
+pub(super) const REMEMBERED_RESETS: usize = 4096;
 
 /// All connections, the oldest first.
 #[derive(Default)]

@@ -153,8 +153,9 @@ fn clients_that_do_not_read_keep_nobody_waiting() {
     let setup = Setup::before_url(&origin.url).set("workers=1").upstream("protocol = \"http2\"");
     let sidecar = Sidecar::start(&setup);
     let slow = sidecar.http2();
+    let paths = ["/long"; 70].into_iter().chain(["/drops"; 20]);
     let mut streams: Vec<_> =
-        (0..90).map(|_| slow.open("GET", "/long", &[&bearer(READ)], true)).collect();
+        paths.map(|path| slow.open("GET", path, &[&bearer(READ)], true)).collect();
     streams.iter_mut().for_each(|stream| drop(stream.head()));
     let mut other = sidecar.client();
     assert!(never(Duration::from_millis(500), || {

@@ -25,7 +25,7 @@ pub(crate) struct Seen2 {
 /// closes its connection after `/last`, and at once on `/abort`; from `/freeze` on it says nothing more
 /// on that one. It resets what asks for `/reset/N`, by that error, and without one what asks for `/torn`
 /// and has half of its answer, when told. What asks for `/hold` waits for ever. The head for `/large/N`
-/// has so many KiB, the body for `/long` 32 MiB. `/enough` is answered with `ok` after the first piece of
+/// has so many KiB, the body for `/long` 32 MiB, and that for `/drops` 20,000 frames of ten bytes. `/enough` is answered with `ok` after the first piece of
 /// the body, of which it wants no more then.
 pub(crate) struct Origin2 {
     pub(crate) url: String,
@@ -126,6 +126,9 @@ async fn converse(
                 let _ = outgoing.send_data(Bytes::from_static(b"half"), false);
                 cue.notified().await;
                 return outgoing.send_reset(h2::Reason::NO_ERROR);
+            }
+            for _ in 0..if path == "/drops" { 20_000 } else { 0 } {
+                let _ = outgoing.send_data(Bytes::from_static(b"0123456789"), false);
             }
             let _ = outgoing.send_data(answer, false);
             let mut trailers = HeaderMap::new();
